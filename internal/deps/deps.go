@@ -1,0 +1,31 @@
+// Package deps is scaffolding: it holds the pinned requirements until the code that uses them has landed.
+package deps
+
+import (
+	_ "github.com/asticode/go-astiav"
+	_ "github.com/aws/aws-sdk-go-v2/service/s3"
+	_ "github.com/cloudevents/sdk-go/v2"
+	_ "github.com/cloudevents/sdk-go/v2/protocol/http"
+	_ "github.com/google/go-cmp/cmp"
+	_ "github.com/minio/minio-go/v7"
+	_ "github.com/prometheus/client_golang/prometheus/promhttp"
+	_ "github.com/versity/versitygw/embedgw"
+	_ "github.com/versity/versitygw/backend/posix"
+	_ "github.com/yalue/onnxruntime_go"
+	_ "go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+	_ "go.opentelemetry.io/otel"
+	_ "go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	_ "go.opentelemetry.io/otel/sdk/trace"
+	_ "go.uber.org/zap"
+	_ "k8s.io/api/core/v1"
+	_ "k8s.io/apimachinery/pkg/apis/meta/v1"
+	_ "knative.dev/eventing/pkg/apis/eventing/v1"
+	_ "knative.dev/eventing/pkg/eventfilter/subscriptionsapi"
+	_ "knative.dev/eventing/pkg/eventingtls"
+	_ "knative.dev/eventing/pkg/kncloudevents"
+	_ "knative.dev/pkg/apis"
+	_ "knative.dev/serving/pkg/apis/serving/v1"
+	_ "knative.dev/serving/pkg/apis/config"
+	_ "knative.dev/serving/pkg/queue"
+	_ "sigs.k8s.io/yaml"
+)

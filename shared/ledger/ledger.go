@@ -1,0 +1,217 @@
+// Package ledger is the protocol by which Vedette loses nothing and doubles no result: the bucket is the ledger, events
+// are hints.
+//
+// All state is objects in one bucket. A result is written once, with a conditional PUT, and that write is its commit:
+// whoever comes second finds it there, throws its own away and goes on with the committed one. Side objects (media,
+// pictures) are named by their content and written before the result that refers to them. An event may come twice, late,
+// out of order or never, and a process may die between any two of the writes below; the same event delivered again then
+// finishes the work, because a step that finds its result already there still runs its tail.
+//
+//	<clip>/clip.json                         who the clip is: ingest
+//	<clip>/<run>/plan/<part>.json            its segments, and the findings each requires: split
+//	<clip>/<run>/seg/<segment>/<step>.json   what a step found
+//	<clip>/<run>/seg/<segment>/analyzed.*    marker: every required finding is there; its ending is active, quiet or failed
+//	<clip>/<run>/dead/<segment>/<step>.json  a step that is given up; a result that comes later counts all the same
+//	<clip>/<run>/rejected.json, analyzed.json, completed.json   the answers
+//	<clip>/side/<sha256>.<ending>            side objects
+//	attempts/<clip>/<run>/<segment>/<step>/  an attempt under way, each an object; removed however it ends
+//	open/<day>/<clip>-<run>                  work under way
+//	done/<clip>-<run>                        work finished; stays when retention takes the rest
+//
+// # A step
+//
+// [Run] is the protocol of every step: if the result is there, run the tail. Otherwise count the attempts that were
+// opened and never closed: those are what crashes leave (or a duplicate still at work). With two of them the work runs
+// alone in its process, so that an innocent neighbour does not die with it; with three it is given up. Otherwise open
+// an attempt, make the result, commit it, close the attempt, run the tail. No leases, no clocks.
+//
+// # A join
+//
+// [Ledger.Conclude] is the join of a segment: it lists the segment's objects after the commit, so that of two steps that
+// finish together at least one sees both. Both may; what they write and send is the same.
+package ledger
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"path"
+	"strconv"
+	"strings"
+
+	"vedette.dev/shared/findings"
+)
+
+// Whole stands for the segment of work that concerns a run as a whole.
+const Whole = -1
+
+var (
+	// ErrNotExist says that there is no such object.
+	ErrNotExist = errors.New("no such object")
+	// ErrExists says that a conditional write was lost: the object is there already.
+	ErrExists = errors.New("object exists already")
+)
+
+// Bucket is what the ledger needs of an object store. Listing must be strongly consistent, Create atomic.
+type Bucket interface {
+	Get(ctx context.Context, key string) ([]byte, error)                         // ErrNotExist
+	Create(ctx context.Context, key string, body []byte, mediaType string) error // ErrExists if somebody was first
+	Put(ctx context.Context, key string, body []byte, mediaType string) error
+	Delete(ctx context.Context, key string) error                     // no error if it is not there
+	List(ctx context.Context, prefix string) iter.Seq2[string, error] // keys in order
+}
+
+// Ledger reads and writes the state of clips.
+type Ledger struct {
+	bucket Bucket
+}
+
+// New makes a ledger of a bucket.
+func New(b Bucket) *Ledger { return &Ledger{bucket: b} }
+
+// Work addresses what one step does to one segment (or, with Whole, to a run).
+type Work struct {
+	Clip    string
+	Run     int
+	Segment int
+	Step    string
+}
+
+func (w Work) String() string {
+	if w.Segment == Whole {
+		return fmt.Sprintf("%s of clip %s, run %d", w.Step, w.Clip, w.Run)
+	}
+	return fmt.Sprintf("%s of segment %d of clip %s, run %d", w.Step, w.Segment, w.Clip, w.Run)
+}
+
+// Key is where the work's result stands.
+func (w Work) Key() string {
+	if w.Segment == Whole {
+		return runKey(w.Clip, w.Run, w.Step+".json")
+	}
+	return segmentKey(w.Clip, w.Run, w.Segment, w.Step+".json")
+}
+
+func (w Work) deadKey() string {
+	return runKey(w.Clip, w.Run, "dead", index(w.Segment), w.Step+".json")
+}
+
+func (w Work) attempts() string {
+	return path.Join("attempts", w.Clip, strconv.Itoa(w.Run), index(w.Segment), w.Step) + "/"
+}
+
+func runKey(clip string, run int, name ...string) string {
+	return path.Join(append([]string{clip, strconv.Itoa(run)}, name...)...)
+}
+
+func segmentKey(clip string, run, segment int, name string) string {
+	return runKey(clip, run, "seg", index(segment), name)
+}
+
+func index(segment int) string {
+	if segment == Whole {
+		return "whole"
+	}
+	return fmt.Sprintf("%05d", segment)
+}
+
+// ClipID is the id of a clip: a hash of bucket, key and ETag, so that the same bytes at the same place are the same clip.
+func ClipID(bucket, key, etag string) string {
+	h := sha256.New()
+	for _, s := range []string{bucket, key, strings.Trim(etag, `"`)} {
+		fmt.Fprintf(h, "%d:%s", len(s), s) // with lengths, so that no two triples run into each other
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// Clip is who a clip is: written once by ingest.
+type Clip struct {
+	ID     string          `json:"id"`
+	Origin findings.Origin `json:"origin"`
+	Day    string          `json:"day"` // of the marker under open/, as whoever came first had it
+}
+
+// Plan is one part of the plan of a run: immutable.
+type Plan struct {
+	Made     findings.Made `json:"made"`
+	Part     int           `json:"part"`
+	Last     bool          `json:"last"` // no part follows
+	Window   int           `json:"window"`
+	Requires Requirements  `json:"requires"`
+	Width    int           `json:"width"` // of the displayed picture, px
+	Height   int           `json:"height"`
+	Codec    string        `json:"codec"` // of the video, FFmpeg's name
+	Audio    string        `json:"audio,omitempty"`
+	Segments []Segment     `json:"segments"` // at least one
+	Resume   int64         `json:"resume"`   // where the next part begins, µs
+}
+
+// Requirements names the findings that a segment needs to be analyzed.
+type Requirements struct {
+	Always []string `json:"always"` // by every segment
+	Staged []string `json:"staged"` // by those of which decode staged frames
+}
+
+// Segment is a span of a clip that can be decoded by itself.
+type Segment struct {
+	Index     int          `json:"index"`
+	StartUS   int64        `json:"start_us"` // µs after the clip's first frame
+	EndUS     int64        `json:"end_us"`
+	Media     findings.Ref `json:"media"`
+	Container string       `json:"container"` // "mp4" or "matroska"
+	Header    int64        `json:"header"`    // bytes of initialisation at the front of Media (HLS's EXT-X-MAP); 0 if none
+}
+
+// Read reads the document at key into doc.
+func (l *Ledger) Read(ctx context.Context, key string, doc any) error {
+	b, err := l.bucket.Get(ctx, key)
+	if err != nil {
+		return fmt.Errorf("read %s from the ledger: %w", key, err)
+	}
+	if err := json.Unmarshal(b, doc); err != nil {
+		return fmt.Errorf("%s in the ledger is not what it should be: %w", key, err)
+	}
+	return nil
+}
+
+// Commit writes doc at key unless something is there already, and returns what the ledger then holds, whoever wrote it.
+func Commit[T any](ctx context.Context, l *Ledger, key string, doc T) (T, error) {
+	b, err := json.MarshalIndent(doc, "", "  ")
+	if err != nil {
+		return doc, fmt.Errorf("commit %s: %w", key, err)
+	}
+	switch err := l.bucket.Create(ctx, key, b, "application/json"); {
+	case err == nil:
+		return doc, nil
+	case errors.Is(err, ErrExists):
+		var first T
+		return first, l.Read(ctx, key, &first)
+	default:
+		return doc, fmt.Errorf("commit %s: %w", key, err)
+	}
+}
+
+// Side stores a side object of a clip under the name of its content.
+func (l *Ledger) Side(ctx context.Context, clip, ending, mediaType string, body []byte) (findings.Ref, error) {
+	sum := sha256.Sum256(body)
+	digest := hex.EncodeToString(sum[:])
+	key := path.Join(clip, "side", digest+"."+ending)
+	// Whoever was first wrote the same bytes.
+	if err := l.bucket.Create(ctx, key, body, mediaType); err != nil && !errors.Is(err, ErrExists) {
+		return findings.Ref{}, fmt.Errorf("store side object %s: %w", key, err)
+	}
+	return findings.Ref{Key: key, Size: int64(len(body)), SHA256: digest, Type: mediaType}, nil
+}
+
+// Fetch reads a side object whole.
+func (l *Ledger) Fetch(ctx context.Context, r findings.Ref) ([]byte, error) {
+	b, err := l.bucket.Get(ctx, r.Key)
+	if err != nil {
+		return nil, fmt.Errorf("fetch %s: %w", r.Key, err)
+	}
+	return b, nil
+}
