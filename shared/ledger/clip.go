@@ -13,10 +13,12 @@ import (
 
 const clipRecord = "clip.json"
 
-// PlanKey is where a part of a plan stands.
-func PlanKey(clip string, run, part int) string {
-	return runKey(clip, run, "plan", fmt.Sprintf("%05d.json", part))
+// Part is the work of making one part of a plan.
+func Part(clip string, run, part int) Work {
+	return Work{Clip: clip, Run: run, Segment: Whole, Step: fmt.Sprintf("%s%05d", planPart, part)}
 }
+
+const planPart = "plan-"
 
 // RunKey is where something of a whole run stands, such as its report.
 func RunKey(clip string, run int, name string) string { return runKey(clip, run, name) }
@@ -25,7 +27,7 @@ func RunKey(clip string, run int, name string) string { return runKey(clip, run,
 func (l *Ledger) Segment(ctx context.Context, clip string, run, segment int) (Plan, Segment, error) {
 	for part := 0; ; part++ {
 		var p Plan
-		if err := l.Read(ctx, PlanKey(clip, run, part), &p); err != nil {
+		if err := l.Read(ctx, Part(clip, run, part).Key(), &p); err != nil {
 			return p, Segment{}, err
 		}
 		first := p.Segments[0].Index

@@ -126,9 +126,7 @@ func (l *Ledger) Progress(ctx context.Context, clip string, run int) (Progress, 
 		}
 		name, isDocument := strings.CutSuffix(strings.TrimPrefix(key, prefix), ".json")
 		switch part := strings.Split(name, "/"); {
-		case len(part) == 1:
-			p.Answers = append(p.Answers, name)
-		case part[0] == "plan":
+		case len(part) == 1 && strings.HasPrefix(name, planPart):
 			var plan Plan
 			if err := l.Read(ctx, key, &plan); err != nil {
 				return p, err
@@ -136,6 +134,8 @@ func (l *Ledger) Progress(ctx context.Context, clip string, run int) (Progress, 
 			p.Parts = append(p.Parts, plan)
 			p.Segments = append(p.Segments, plan.Segments...)
 			p.Planned = p.Planned || plan.Last
+		case len(part) == 1:
+			p.Answers = append(p.Answers, name)
 		case len(part) == 3:
 			segment := Whole
 			if part[1] != index(Whole) {

@@ -8,7 +8,7 @@
 // finishes the work, because a step that finds its result already there still runs its tail.
 //
 //	<clip>/clip.json                         who the clip is: ingest
-//	<clip>/<run>/plan/<part>.json            its segments, and the findings each requires: split
+//	<clip>/<run>/plan-<part>.json            its segments, and the findings each requires: split
 //	<clip>/<run>/seg/<segment>/<step>.json   what a step found
 //	<clip>/<run>/seg/<segment>/analyzed.*    marker: every required finding is there; its ending is active, quiet or failed
 //	<clip>/<run>/dead/<segment>/<step>.json  a step that is given up; a result that comes later counts all the same
@@ -42,6 +42,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"time"
 
 	"vedette.dev/shared/findings"
 )
@@ -144,7 +145,8 @@ type Plan struct {
 	Requires Requirements  `json:"requires"`
 	Width    int           `json:"width"` // of the displayed picture, px
 	Height   int           `json:"height"`
-	Codec    string        `json:"codec"` // of the video, FFmpeg's name
+	Tagged   time.Time     `json:"tagged,omitzero"` // when the clip was taken, by its container
+	Codec    string        `json:"codec"`           // of the video, FFmpeg's name
 	Audio    string        `json:"audio,omitempty"`
 	Segments []Segment     `json:"segments"` // at least one
 	Resume   int64         `json:"resume"`   // where the next part begins, µs
