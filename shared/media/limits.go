@@ -1,0 +1,10 @@
+package media
+
+// Limits on what strangers' clips may ask for.
+const (
+	maxPixels = 8192 * 8192 // of a picture
+	maxSide   = 16384       // of a picture: some panoramic cameras are wide
+
+	probeBytes    = 8 << 20 // FFmpeg looks at no more to find out what a clip is …
+	probeDuration = 10e6    // … and at no more microseconds of it
+)
