@@ -12,6 +12,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 
 	"vedette.dev/events"
+	"vedette.dev/shared/findings"
 	"vedette.dev/shared/ledger"
 )
 
@@ -48,4 +49,33 @@ func GivenUp(ctx context.Context, l *ledger.Ledger, out Emitter, function string
 // Cut is the event data that sends a planned segment on its way.
 func Cut(r events.OfRun, s ledger.Segment) events.Cut {
 	return events.Cut{OfSegment: events.OfSegment{OfRun: r, Segment: s.Index}, StartUS: s.StartUS, EndUS: s.EndUS}
+}
+
+// Reject answers a run for good: the clip cannot be processed, and reason and hint are its report. It is safe to repeat;
+// the first answer stands.
+func Reject(ctx context.Context, l *ledger.Ledger, out Emitter, function string, r events.OfRun, reason, hint string) error {
+	clip, err := l.Clip(ctx, r.Clip)
+	if err != nil {
+		return err
+	}
+	report, err := ledger.Commit(ctx, l, ledger.RunKey(r.Clip, r.Run, findings.StatusRejected+".json"), findings.Report{
+		Schema:   findings.SchemaReport,
+		Clip:     r.Clip,
+		Run:      r.Run,
+		Status:   findings.StatusRejected,
+		Reason:   reason,
+		Hint:     hint,
+		Source:   clip.Origin,
+		Segments: []findings.ReportedSegment{},
+		Tracks:   []findings.ReportedTrack{},
+		Steps:    map[string]findings.Expense{},
+	})
+	if err != nil {
+		return err
+	}
+	rejected := events.Rejected{OfRun: r, Reason: report.Reason, Hint: report.Hint}
+	if err := out.Emit(ctx, rejected.Event(function)); err != nil {
+		return err
+	}
+	return l.Close(ctx, clip, r.Run)
 }

@@ -30,8 +30,7 @@ func (l *Ledger) Segment(ctx context.Context, clip string, run, segment int) (Pl
 		if err := l.Read(ctx, Part(clip, run, part).Key(), &p); err != nil {
 			return p, Segment{}, err
 		}
-		first := p.Segments[0].Index
-		if i := segment - first; i >= 0 && i < len(p.Segments) {
+		if i := segment - p.First; i >= 0 && i < len(p.Segments) {
 			return p, p.Segments[i], nil
 		}
 		if p.Last {

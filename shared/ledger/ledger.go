@@ -140,7 +140,8 @@ type Clip struct {
 type Plan struct {
 	Made     findings.Made `json:"made"`
 	Part     int           `json:"part"`
-	Last     bool          `json:"last"` // no part follows
+	First    int           `json:"first"` // index of its first segment
+	Last     bool          `json:"last"`  // no part follows
 	Window   int           `json:"window"`
 	Requires Requirements  `json:"requires"`
 	Width    int           `json:"width"` // of the displayed picture, px

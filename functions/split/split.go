@@ -1,0 +1,242 @@
+// Package split cuts an uploaded clip into segments that can be decoded by themselves, and plans what each requires.
+//
+// In: clip.uploaded, and plan.continued from itself. Out: segment.cut for the segments that fit into the clip's window,
+// plan.continued while the clip goes on, or clip.rejected with a reason and a hint if the clip cannot be processed.
+//
+// The plan is committed in parts, each at most so much work, so that a clip of any length stays within the time of a
+// request. The clip is read by ranges, under If-Match, and is never whole in memory or on disk. The rest of the window is
+// opened by whoever analyzes a segment (package join); where that happened before the part was committed, split sends
+// the segment itself.
+package split
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+
+	"vedette.dev/events"
+	"vedette.dev/shared/findings"
+	"vedette.dev/shared/function"
+	"vedette.dev/shared/join"
+	"vedette.dev/shared/ledger"
+)
+
+const (
+	name    = "split"
+	version = "1"
+)
+
+// Config is what the environment decides.
+type Config struct {
+	Length time.Duration `env:"VEDETTE_SEGMENT" default:"10s" min:"1s" max:"60s" doc:"a segment ends at the first keyframe after this"`
+	Window int           `env:"VEDETTE_WINDOW" default:"4" min:"1" max:"64" doc:"segments of one clip in flight at a time"`
+	Part   time.Duration `env:"VEDETTE_PART" default:"60s" min:"1s" max:"200s" doc:"longest that one part of a plan is worked at"`
+	Always []string      `env:"VEDETTE_REQUIRES" default:"decode" doc:"findings that every segment requires"`
+	Staged []string      `env:"VEDETTE_REQUIRES_STAGED" default:"detect" doc:"findings required of a segment of which frames are staged"`
+}
+
+// Source is a clip to read from, by ranges.
+type Source interface {
+	io.ReaderAt
+	io.Closer
+	Size() int64
+}
+
+// Clips opens what was uploaded. A read of a clip that is no longer the one with this ETag fails with a *Rejection.
+type Clips interface {
+	Open(ctx context.Context, bucket, key, etag string) (Source, error)
+}
+
+// Cutter cuts a clip from a time on.
+type Cutter interface {
+	Cut(ctx context.Context, clip Source, fromUS int64, length time.Duration) (Cuts, error)
+}
+
+// Cuts are the segments of a clip, in order.
+type Cuts interface {
+	About() About
+	Next() (Cut, error) // io.EOF after the last; a *Rejection if the clip is at fault
+	Close() error
+}
+
+// About is what the plan says of a clip.
+type About struct {
+	Width, Height int    // of the displayed picture, px
+	Codec, Audio  string // FFmpeg's names; Audio is empty without sound
+	Tagged        time.Time
+}
+
+// Cut is a segment as it comes from the clip.
+type Cut struct {
+	StartUS, EndUS int64
+	Container      string
+	Header         int64
+	Body           []byte
+}
+
+// Rejection says that a clip is at fault, not the work on it.
+type Rejection struct {
+	Reason string
+	Hint   string
+}
+
+func (r *Rejection) Error() string { return "clip rejected: " + r.Reason }
+
+// Function is split.
+type Function struct {
+	Config
+	Ledger *ledger.Ledger
+	Clips  Clips
+	Cutter Cutter
+	Out    join.Emitter
+	Alone  ledger.Alone
+}
+
+// Handle plans the next part of a clip.
+func (f *Function) Handle(ctx context.Context, e event.Event) error {
+	var run events.OfRun
+	part := 0
+	switch e.Type() {
+	case events.ClipUploaded:
+		var d events.Uploaded
+		if err := e.DataAs(&d); err != nil {
+			return function.Permanent(fmt.Errorf("data of %s: %w", e.Type(), err))
+		}
+		run = d.OfRun
+	case events.PlanContinued:
+		var d events.Continued
+		if err := e.DataAs(&d); err != nil {
+			return function.Permanent(fmt.Errorf("data of %s: %w", e.Type(), err))
+		}
+		run, part = d.OfRun, d.Part
+	default:
+		return function.Permanent(fmt.Errorf("split takes no %s: check its Triggers", e.Type()))
+	}
+
+	err := ledger.Run(ctx, f.Ledger, ledger.Step[ledger.Plan]{
+		Work:  ledger.Part(run.Clip, run.Run, part),
+		Alone: f.Alone,
+		Make:  func(ctx context.Context) (ledger.Plan, error) { return f.plan(ctx, run, part) },
+		Tail:  func(ctx context.Context, p ledger.Plan) error { return f.send(ctx, run, p) },
+		GivenUp: func(_ context.Context, a ledger.Abandonment) error {
+			return &Rejection{Reason: "crashes the reader", Hint: "Reading it: " + a.Reason + ". Re-encode the clip, or replay it after an update."}
+		},
+	})
+	if r, ok := errors.AsType[*Rejection](err); ok {
+		return join.Reject(ctx, f.Ledger, f.Out, name, run, r.Reason, r.Hint)
+	}
+	return err
+}
+
+// plan makes one part of the plan: it cuts until the clip ends or the time for a part is over.
+func (f *Function) plan(ctx context.Context, run events.OfRun, part int) (ledger.Plan, error) {
+	watch := function.Start()
+	p := ledger.Plan{
+		Part:     part,
+		Window:   f.Window,
+		Requires: ledger.Requirements{Always: f.Always, Staged: f.Staged},
+	}
+	if part > 0 {
+		var before ledger.Plan
+		if err := f.Ledger.Read(ctx, ledger.Part(run.Clip, run.Run, part-1).Key(), &before); err != nil {
+			return p, err
+		}
+		p.Resume = before.Resume
+		p.First = before.First + len(before.Segments)
+		p.Window, p.Requires = before.Window, before.Requires // one clip, one rule
+	}
+	clip, err := f.Ledger.Clip(ctx, run.Clip)
+	if err != nil {
+		return p, err
+	}
+	source, err := f.Clips.Open(ctx, clip.Origin.Bucket, clip.Origin.Key, clip.Origin.ETag)
+	if err != nil {
+		return p, err
+	}
+	defer source.Close()
+	cuts, err := f.Cutter.Cut(ctx, source, p.Resume, f.Length)
+	if err != nil {
+		return p, err
+	}
+	defer cuts.Close()
+
+	about := cuts.About()
+	p.Width, p.Height, p.Codec, p.Audio, p.Tagged = about.Width, about.Height, about.Codec, about.Audio, about.Tagged
+	for {
+		cut, err := cuts.Next()
+		if errors.Is(err, io.EOF) {
+			p.Last = true
+			break
+		}
+		if err != nil {
+			return p, err
+		}
+		// A part ends before a segment, not after one, so that no part is empty: whether the clip goes on is known.
+		if len(p.Segments) > 0 && time.Duration(watch.Cost().WallSeconds*float64(time.Second)) > f.Part {
+			break
+		}
+		segment, err := f.store(ctx, run.Clip, p.First+len(p.Segments), cut)
+		if err != nil {
+			return p, err
+		}
+		p.Segments = append(p.Segments, segment)
+		p.Resume = cut.EndUS
+	}
+	if len(p.Segments) == 0 {
+		return p, &Rejection{Reason: "empty", Hint: "The clip has no pictures. Check the camera's recording."}
+	}
+	cost := watch.Cost()
+	p.Made = findings.Made{
+		Version:    version,
+		Parameters: map[string]any{"segment_seconds": f.Length.Seconds()},
+		CPUSeconds: cost.CPUSeconds,
+		Seconds:    cost.WallSeconds,
+	}
+	return p, nil
+}
+
+func (f *Function) store(ctx context.Context, clip string, index int, cut Cut) (ledger.Segment, error) {
+	ending, mediaType := "mkv", "video/x-matroska"
+	if cut.Container == "mp4" {
+		ending, mediaType = "mp4", "video/mp4"
+	}
+	ref, err := f.Ledger.Side(ctx, clip, ending, mediaType, cut.Body)
+	if err != nil {
+		return ledger.Segment{}, err
+	}
+	return ledger.Segment{
+		Index:     index,
+		StartUS:   cut.StartUS,
+		EndUS:     cut.EndUS,
+		Media:     ref,
+		Container: cut.Container,
+		Header:    cut.Header,
+	}, nil
+}
+
+// send sends the segments of a part that are in the clip's window now, and asks for the next part.
+func (f *Function) send(ctx context.Context, run events.OfRun, p ledger.Plan) error {
+	var progress ledger.Progress
+	if p.First+len(p.Segments) > p.Window { // some must wait for others
+		var err error
+		if progress, err = f.Ledger.Progress(ctx, run.Clip, run.Run); err != nil {
+			return err
+		}
+	}
+	for _, s := range p.Segments {
+		if s.Index >= p.Window && progress.States[s.Index-p.Window] == ledger.Open {
+			continue
+		}
+		if err := f.Out.Emit(ctx, join.Cut(run, s).Event(name)); err != nil {
+			return err
+		}
+	}
+	if p.Last {
+		return nil
+	}
+	return f.Out.Emit(ctx, events.Continued{OfRun: run, Part: p.Part + 1}.Event(name))
+}
