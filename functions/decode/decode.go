@@ -1,0 +1,149 @@
+// Package decode judges by its gate whether anything moves in a segment, and stages the frames that somebody must look at.
+//
+// In: segment.cut. Out: segment.decoded, active or quiet. Of an active segment so many frames a second are staged, on a
+// grid that does not depend on where the clip was cut, as a playable Matroska of JPEGs, with their exact times beside it.
+// Of a clip's first segment one frame is staged in any case, so that somebody who stands still from the start is found.
+package decode
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+
+	"vedette.dev/events"
+	"vedette.dev/shared/findings"
+	"vedette.dev/shared/function"
+	"vedette.dev/shared/join"
+	"vedette.dev/shared/ledger"
+)
+
+const (
+	name    = "decode"
+	version = "1"
+)
+
+// Config is what the environment decides.
+type Config struct {
+	Rate    float64 `env:"VEDETTE_SAMPLE_RATE" default:"5" min:"0.2" max:"30" doc:"frames a second that are looked at in an active segment"`
+	Width   int     `env:"VEDETTE_SAMPLE_WIDTH" default:"1920" min:"64" max:"7680" doc:"largest width of a staged frame, px"`
+	Height  int     `env:"VEDETTE_SAMPLE_HEIGHT" default:"1080" min:"64" max:"4320" doc:"largest height of a staged frame, px"`
+	Threads int     `env:"VEDETTE_THREADS" default:"1" min:"1" max:"64" doc:"threads of the decoder"`
+}
+
+// Source is a segment to read from, by ranges.
+type Source interface {
+	io.ReaderAt
+	io.Closer
+	Size() int64
+}
+
+// Media opens side objects of the ledger.
+type Media interface {
+	Open(ctx context.Context, r findings.Ref) (Source, error)
+}
+
+// Decoder opens the video of a segment.
+type Decoder interface {
+	Open(ctx context.Context, s Source, startUS, endUS int64) (Clip, error)
+}
+
+// Clip is the video of a segment: what the gate judges, and what frames are sampled from.
+type Clip interface {
+	Video
+	// Sample stages frames: rate a second on the clip's grid, or only the first where rate is 0.
+	Sample(ctx context.Context, rate float64, width, height int) (Sampled, error)
+	Close() error
+}
+
+// Sampled are staged frames.
+type Sampled struct {
+	Times    []int64 // µs
+	Matroska []byte
+	Broken   int // frames that could not be decoded
+}
+
+// Function is decode.
+type Function struct {
+	Config
+	Ledger  *ledger.Ledger
+	Media   Media
+	Decoder Decoder
+	Out     join.Emitter
+	Alone   ledger.Alone
+}
+
+// Handle decodes one segment.
+func (f *Function) Handle(ctx context.Context, e event.Event) error {
+	var d events.Cut
+	if err := e.DataAs(&d); err != nil {
+		return function.Permanent(fmt.Errorf("data of %s: %w", e.Type(), err))
+	}
+	return ledger.Run(ctx, f.Ledger, ledger.Step[findings.Decoded]{
+		Work:  ledger.Work{Clip: d.Clip, Run: d.Run, Segment: d.Segment, Step: findings.Decode},
+		Alone: f.Alone,
+		Make:  func(ctx context.Context) (findings.Decoded, error) { return f.decode(ctx, d.OfSegment) },
+		Tail: func(ctx context.Context, found findings.Decoded) error {
+			decoded := events.Decoded{OfSegment: d.OfSegment, Active: found.Active, Frames: len(found.Frames)}
+			if err := f.Out.Emit(ctx, decoded.Event(name)); err != nil {
+				return err
+			}
+			return join.Segment(ctx, f.Ledger, f.Out, name, d.OfSegment)
+		},
+		GivenUp: func(ctx context.Context, a ledger.Abandonment) error {
+			return join.GivenUp(ctx, f.Ledger, f.Out, name, d.OfSegment, a)
+		},
+	})
+}
+
+func (f *Function) decode(ctx context.Context, s events.OfSegment) (findings.Decoded, error) {
+	watch := function.Start()
+	_, segment, err := f.Ledger.Segment(ctx, s.Clip, s.Run, s.Segment)
+	if err != nil {
+		return findings.Decoded{}, err
+	}
+	source, err := f.Media.Open(ctx, segment.Media)
+	if err != nil {
+		return findings.Decoded{}, err
+	}
+	defer source.Close()
+	clip, err := f.Decoder.Open(ctx, source, segment.StartUS, segment.EndUS)
+	if err != nil {
+		return findings.Decoded{}, err
+	}
+	defer clip.Close()
+
+	verdict, err := Gate(ctx, clip, segment.StartUS, segment.EndUS)
+	if err != nil {
+		return findings.Decoded{}, fmt.Errorf("look for motion: %w", err)
+	}
+	found := findings.Decoded{Active: verdict.Active, Rule: verdict.Rule, Score: verdict.Score}
+	found.Width, found.Height = clip.Size()
+	if verdict.Active || s.Segment == 0 {
+		rate := f.Rate
+		if !verdict.Active {
+			rate = 0
+		}
+		sampled, err := clip.Sample(ctx, rate, f.Width, f.Height)
+		if err != nil {
+			return found, fmt.Errorf("sample frames: %w", err)
+		}
+		if len(sampled.Times) > 0 {
+			ref, err := f.Ledger.Side(ctx, s.Clip, "mkv", "video/x-matroska", sampled.Matroska)
+			if err != nil {
+				return found, err
+			}
+			found.Frames, found.Staged = sampled.Times, &ref
+		}
+		found.Broken = sampled.Broken
+	}
+	cost := watch.Cost()
+	found.Made = findings.Made{
+		Version:    version,
+		Parameters: map[string]any{"frames_per_second": f.Rate, "largest": []int{f.Width, f.Height}},
+		CPUSeconds: cost.CPUSeconds,
+		Seconds:    cost.WallSeconds,
+	}
+	return found, nil
+}
