@@ -7,8 +7,10 @@
 package findings
 
 import (
-	"encoding/json"
 	"time"
+
+	"vedette.dev/shared/vision"
+	"vedette.dev/shared/vision/track"
 )
 
 // The steps that leave a document in the ledger. A step is named like the function that runs it.
@@ -44,9 +46,6 @@ type Ref struct {
 	Type   string `json:"type"` // media type
 }
 
-// Box is left, top, width and height in fractions (0..1) of the displayed picture.
-type Box [4]float64
-
 // Decoded is what decode says of a segment.
 type Decoded struct {
 	Made   Made    `json:"made"`
@@ -62,9 +61,15 @@ type Decoded struct {
 
 // Objects is what detect says of a segment.
 type Objects struct {
-	Made   Made            `json:"made"`
-	Tracks []Track         `json:"tracks"`
-	State  json.RawMessage `json:"state,omitempty"` // of the tracker at the segment's end, by which assemble goes on
+	Made   Made     `json:"made"`
+	Tracks []Track  `json:"tracks"`
+	End    Trackers `json:"end"` // by which assemble goes on
+}
+
+// Trackers are the states of the trackers after a segment: who may go on into the next.
+type Trackers struct {
+	Persons track.State `json:"persons"`
+	Faces   track.State `json:"faces"` // of those without a body
 }
 
 // The kinds of objects.
@@ -73,10 +78,13 @@ const (
 	FaceOf = "face" // only where no body belongs to it
 )
 
-// Track is one object over the time of one segment. Its ID counts from 1 within the segment.
+// Track is one object over the time of one segment. Its ID is one of the segment's alone, whatever the object: Trackers use
+// the same. It may be unconfirmed: what is seen once at a segment's edge may be confirmed by the next.
 type Track struct {
 	ID     int           `json:"id"`
 	Object string        `json:"object"`
+	Hits   int           `json:"hits"` // observations with a high score
+	Peak   float64       `json:"peak"` // best score
 	Points []Observation `json:"points"`
 	Face   *Face         `json:"face,omitempty"` // the best one seen
 	Crop   *Ref          `json:"crop,omitempty"` // JPEG of the object at its best
@@ -84,38 +92,41 @@ type Track struct {
 
 // Observation is an object at a time.
 type Observation struct {
-	US    int64   `json:"us"`
-	Box   Box     `json:"box"`
-	Score float64 `json:"score"`
-	Face  *Box    `json:"face,omitempty"` // its face, if seen at that time
+	US    int64       `json:"us"`
+	Box   vision.Box  `json:"box"`
+	Score float64     `json:"score"`
+	Face  *vision.Box `json:"face,omitempty"` // its face, if seen at that time
 }
 
 // Face is the best face of a track.
 type Face struct {
-	US        int64         `json:"us"`
-	Box       Box           `json:"box"`
-	Width     int           `json:"width"` // px of the displayed picture
-	Score     float64       `json:"score"`
-	Landmarks [5][2]float64 `json:"landmarks"` // right eye, left eye, nose, right and left mouth corner as seen; fractions
-	Quality   float64       `json:"quality"`   // by which it is the best
-	Verified  bool          `json:"verified"`  // whether it may go on to recognition and mask
-	Crop      *Ref          `json:"crop,omitempty"`
+	US        int64           `json:"us"`
+	Box       vision.Box      `json:"box"`
+	Width     int             `json:"width"` // px of the displayed picture
+	Score     float64         `json:"score"`
+	Landmarks [5]vision.Point `json:"landmarks"` // right eye, left eye, nose, right and left mouth corner as seen; fractions
+	Quality   float64         `json:"quality"`   // by which it is the best
+	Verified  bool            `json:"verified"`  // whether it may go on to recognition and mask
+	Crop      *Ref            `json:"crop,omitempty"`
 }
 
-// Numbered is what assemble says of a segment: which number each of its tracks has in the clip.
+// Numbered is what assemble says of a segment: which number each of its tracks has in the clip. Numbers count from 1; a
+// track that is not confirmed yet has a negative one, and if it comes to nothing keeps it.
 type Numbered struct {
-	Made    Made            `json:"made"`
-	Numbers map[int]int     `json:"numbers"`           // track ID in the segment → number in the clip
-	Highest int             `json:"highest"`           // the highest number given so far
-	State   json.RawMessage `json:"state,omitempty"`   // of the tracker, carried into the next segment
-	Carried []Carried       `json:"carried,omitempty"` // who is taken to stand still through the segment
+	Made      Made        `json:"made"`
+	Numbers   map[int]int `json:"numbers"`             // track ID in the segment → number in the clip
+	Confirmed map[int]int `json:"confirmed,omitempty"` // negative number → the one it has from now on
+	Highest   int         `json:"highest"`             // number given so far
+	Lowest    int         `json:"lowest"`              // negative number given so far
+	End       Trackers    `json:"end"`                 // with numbers of the clip
+	Carried   []Carried   `json:"carried,omitempty"`   // who is taken to stand still to the segment's end
 }
 
 // Carried is a track of the clip that is not seen in a segment but is taken to be there, since nothing moved.
 type Carried struct {
-	Number int    `json:"number"`
-	Object string `json:"object"`
-	Box    Box    `json:"box"`
+	Number int        `json:"number"`
+	Object string     `json:"object"`
+	Box    vision.Box `json:"box"`
 }
 
 // Encoded is what encode says of an active segment.
