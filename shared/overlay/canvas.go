@@ -5,7 +5,7 @@ import (
 	"image/color"
 	"math"
 
-	"vedette.dev/shared/findings"
+	"vedette.dev/shared/vision"
 )
 
 // canvas draws on a 4:2:0 picture of limited range. It works in steps of two pixels, so that luma and chroma agree.
@@ -32,13 +32,13 @@ func colourOf(number int) color.YCbCr {
 func limited(v byte, span, foot int) byte { return byte(foot + (int(v)*span+127)/255) }
 
 // rect is box in even pixels, and never empty.
-func (c canvas) rect(box findings.Box) image.Rectangle {
+func (c canvas) rect(box vision.Box) image.Rectangle {
 	even := func(fraction float64, size int) int {
 		fraction = max(-1, min(2, fraction)) // far outside is as good as just outside
 		return int(math.Round(fraction*float64(size)/2)) * 2
 	}
 	w, h := c.Rect.Dx(), c.Rect.Dy()
-	r := image.Rect(even(box[0], w), even(box[1], h), even(box[0]+box[2], w), even(box[1]+box[3], h))
+	r := image.Rect(even(box.X, w), even(box.Y, h), even(box.X+box.W, w), even(box.Y+box.H, h))
 	r.Max.X, r.Max.Y = max(r.Max.X, r.Min.X+2), max(r.Max.Y, r.Min.Y+2)
 	return r.Add(c.Rect.Min)
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"vedette.dev/shared/findings"
+	"vedette.dev/shared/vision"
 )
 
 const (
@@ -107,17 +108,15 @@ func Clock(us int64) string {
 	return fmt.Sprintf("%s%02d:%02d:%02d.%d", sign, tenths/36000, tenths/600%60, tenths/10%60, tenths%10)
 }
 
-func between(a, b findings.Box, part float64) (box findings.Box) {
-	for i := range box {
-		box[i] = a[i] + (b[i]-a[i])*part
-	}
-	return box
+func between(a, b vision.Box, part float64) vision.Box {
+	at := func(a, b float64) float64 { return a + (b-a)*part }
+	return vision.Box{X: at(a.X, b.X), Y: at(a.Y, b.Y), W: at(a.W, b.W), H: at(a.H, b.H)}
 }
 
 // moved is the face of o at its place in o's box, when that box has moved to box.
-func moved(o findings.Observation, box findings.Box) *findings.Box {
+func moved(o findings.Observation, box vision.Box) *vision.Box {
 	face := *o.Face
-	face[0] += box[0] - o.Box[0]
-	face[1] += box[1] - o.Box[1]
+	face.X += box.X - o.Box.X
+	face.Y += box.Y - o.Box.Y
 	return &face
 }

@@ -12,14 +12,15 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"vedette.dev/shared/findings"
+	"vedette.dev/shared/vision"
 )
 
-func seen(us int64, left float64, face *findings.Box) findings.Observation {
-	return findings.Observation{US: us, Box: findings.Box{left, .2, .1, .4}, Score: .5, Face: face}
+func seen(us int64, left float64, face *vision.Box) findings.Observation {
+	return findings.Observation{US: us, Box: vision.Box{X: left, Y: .2, W: .1, H: .4}, Score: .5, Face: face}
 }
 
 func TestInterpolate(t *testing.T) {
-	face := &findings.Box{.13, .22, .02, .04}
+	face := &vision.Box{X: .13, Y: .22, W: .02, H: .04}
 	points := []findings.Observation{seen(1_000_000, .1, face), seen(1_200_000, .2, nil), seen(4_000_000, .6, nil)}
 	tests := map[string]struct {
 		us   int64
@@ -46,10 +47,10 @@ func TestInterpolate(t *testing.T) {
 			if !ok {
 				return
 			}
-			if math.Abs(at.Box[0]-test.left) > 1e-9 || at.Box[2] != .1 {
+			if math.Abs(at.Box.X-test.left) > 1e-9 || at.Box.W != .1 {
 				t.Errorf("box %v, want left %v", at.Box, test.left)
 			}
-			if (at.Face != nil) != (test.face > 0) || at.Face != nil && math.Abs(at.Face[0]-test.face) > 1e-9 {
+			if (at.Face != nil) != (test.face > 0) || at.Face != nil && math.Abs(at.Face.X-test.face) > 1e-9 {
 				t.Errorf("face %v, want left %v", at.Face, test.face)
 			}
 		})
@@ -57,7 +58,7 @@ func TestInterpolate(t *testing.T) {
 	if _, ok := Interpolate(nil, 0); ok {
 		t.Error("an object that was never seen is there")
 	}
-	if *face != (findings.Box{.13, .22, .02, .04}) {
+	if *face != (vision.Box{X: .13, Y: .22, W: .02, H: .04}) {
 		t.Error("the findings were changed")
 	}
 }
@@ -78,7 +79,7 @@ func TestClock(t *testing.T) {
 // is far from both box and clock is untouched.
 func TestDrawOnlyWhereSomethingIs(t *testing.T) {
 	p := grey(640, 360)
-	tracks := []Track{{Number: 3, Points: []findings.Observation{{US: 0, Box: findings.Box{.5, .5, .25, .25}}}}}
+	tracks := []Track{{Number: 3, Points: []findings.Observation{{US: 0, Box: vision.Box{X: .5, Y: .5, W: .25, H: .25}}}}}
 	Draw(p, tracks, 0)
 	colour := colourOf(3)
 	for _, at := range []image.Point{{320, 180}, {479, 180}, {320, 269}, {479, 269}, {400, 180}, {320, 225}} {
@@ -123,7 +124,7 @@ func FuzzDraw(f *testing.F) {
 		width, height = width/2*2, height/2*2
 		whole := grey(width+32, height+32)
 		inner := whole.SubImage(image.Rect(16, 16, 16+width, 16+height)).(*image.YCbCr)
-		box := findings.Box{x, y, w, h}
+		box := vision.Box{X: x, Y: y, W: w, H: h}
 		Draw(inner, []Track{{Number: 1, Label: label, Points: []findings.Observation{{Box: box, Face: &box}}}}, 0)
 		for py := range height + 32 {
 			for px := range width + 32 {
@@ -149,14 +150,14 @@ var look = flag.String("look", "", "write a picture with drawings to this PNG, t
 // TestCrowd draws all there is at once: labels that find no room above, tiny boxes, a long label at the edge.
 func TestCrowd(t *testing.T) {
 	p := grey(1280, 720)
-	face := &findings.Box{.14, .32, .04, .08}
+	face := &vision.Box{X: .14, Y: .32, W: .04, H: .08}
 	var tracks []Track
 	for i := range 8 {
 		tracks = append(tracks, Track{Number: i * 3, Points: []findings.Observation{seen(0, .01+.12*float64(i), face)}})
 		face = nil
 	}
-	tracks = append(tracks, Track{Number: 40, Label: "40 mask?", Points: []findings.Observation{{Box: findings.Box{.8, -.1, .3, .2}}}},
-		Track{Number: 41, Points: []findings.Observation{{Box: findings.Box{.5, .8, .01, .02}}}})
+	tracks = append(tracks, Track{Number: 40, Label: "40 mask?", Points: []findings.Observation{{Box: vision.Box{X: .8, Y: -.1, W: .3, H: .2}}}},
+		Track{Number: 41, Points: []findings.Observation{{Box: vision.Box{X: .5, Y: .8, W: .01, H: .02}}}})
 	for _, track := range tracks {
 		track.Points[0].US = 3_723_400_000
 	}
