@@ -91,7 +91,7 @@ func Run[T any](ctx context.Context, l *Ledger, s Step[T]) error {
 
 func (l *Ledger) openAttempts(ctx context.Context, w Work) (int, error) {
 	n := 0
-	for _, err := range l.bucket.List(ctx, w.attempts()) {
+	for _, err := range l.bucket.List(ctx, w.attempts(), "") {
 		if err != nil {
 			return 0, fmt.Errorf("count the attempts at %v: %w", w, err)
 		}

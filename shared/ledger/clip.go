@@ -107,10 +107,11 @@ func (l *Ledger) DoneRuns(ctx context.Context, clip string) ([]Reference, error)
 
 func (l *Ledger) markers(ctx context.Context, prefix string) ([]Reference, error) {
 	var refs []Reference
-	for key, err := range l.bucket.List(ctx, prefix) {
+	for entry, err := range l.bucket.List(ctx, prefix, "") {
 		if err != nil {
 			return nil, fmt.Errorf("list %s: %w", prefix, err)
 		}
+		key := entry.Key
 		id, number, ok := strings.Cut(path.Base(key), "-")
 		run, err := strconv.Atoi(number)
 		if !ok || err != nil {

@@ -65,11 +65,11 @@ func (l *Ledger) Conclude(ctx context.Context, clip string, run, segment int) (C
 func (l *Ledger) join(ctx context.Context, plan Plan, clip string, run, segment int) (State, error) {
 	committed := map[string]bool{}
 	prefix := segmentKey(clip, run, segment, "") + "/"
-	for key, err := range l.bucket.List(ctx, prefix) {
+	for entry, err := range l.bucket.List(ctx, prefix, "") {
 		if err != nil {
 			return Open, fmt.Errorf("list the findings of segment %d of clip %s: %w", segment, clip, err)
 		}
-		committed[strings.TrimSuffix(path.Base(key), ".json")] = true
+		committed[strings.TrimSuffix(path.Base(entry.Key), ".json")] = true
 	}
 	required := plan.Requires.Always
 	var decoded findings.Decoded
@@ -120,10 +120,11 @@ type Progress struct {
 func (l *Ledger) Progress(ctx context.Context, clip string, run int) (Progress, error) {
 	p := Progress{States: map[int]State{}, Steps: map[int][]string{}, Dead: map[int][]string{}}
 	prefix := runKey(clip, run) + "/"
-	for key, err := range l.bucket.List(ctx, prefix) {
+	for entry, err := range l.bucket.List(ctx, prefix, "") {
 		if err != nil {
 			return p, fmt.Errorf("list run %d of clip %s: %w", run, clip, err)
 		}
+		key := entry.Key
 		name, isDocument := strings.CutSuffix(strings.TrimPrefix(key, prefix), ".json")
 		switch part := strings.Split(name, "/"); {
 		case len(part) == 1 && strings.HasPrefix(name, planPart):

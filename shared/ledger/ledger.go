@@ -57,13 +57,23 @@ var (
 	ErrExists = errors.New("object exists already")
 )
 
-// Bucket is what the ledger needs of an object store. Listing must be strongly consistent, Create atomic.
+// Bucket is what the ledger needs of an object store. Listing must be strongly consistent, Create atomic; package
+// ledgertest says precisely what that means.
 type Bucket interface {
 	Get(ctx context.Context, key string) ([]byte, error)                         // ErrNotExist
 	Create(ctx context.Context, key string, body []byte, mediaType string) error // ErrExists if somebody was first
 	Put(ctx context.Context, key string, body []byte, mediaType string) error
-	Delete(ctx context.Context, key string) error                     // no error if it is not there
-	List(ctx context.Context, prefix string) iter.Seq2[string, error] // keys in order
+	Delete(ctx context.Context, key string) error // no error if it is not there
+	// List yields the objects under prefix, in the order of their keys, from the first key greater than after.
+	List(ctx context.Context, prefix, after string) iter.Seq2[Entry, error]
+}
+
+// Entry is an object as a listing shows it.
+type Entry struct {
+	Key      string
+	Size     int64
+	ETag     string    // without quotes
+	Modified time.Time // by the store's clock; may be cut to seconds
 }
 
 // Ledger reads and writes the state of clips.
