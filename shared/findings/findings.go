@@ -135,7 +135,8 @@ type Encoded struct {
 	Video  Ref   `json:"video"` // MP4, H.264 and AAC
 	Width  int   `json:"width"`
 	Height int   `json:"height"`
-	US     int64 `json:"us"` // its duration
+	US     int64 `json:"us"`               // its duration
+	Poster *Ref  `json:"poster,omitempty"` // JPEG: a telling frame of it, drawn on
 }
 
 // What may become of a clip.

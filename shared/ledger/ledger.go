@@ -220,6 +220,14 @@ func (l *Ledger) Side(ctx context.Context, clip, ending, mediaType string, body 
 	return findings.Ref{Key: key, Size: int64(len(body)), SHA256: digest, Type: mediaType}, nil
 }
 
+// Place writes something that is no result but is made from results, so that whoever writes it writes the same.
+func (l *Ledger) Place(ctx context.Context, key, mediaType string, body []byte) error {
+	if err := l.bucket.Put(ctx, key, body, mediaType); err != nil {
+		return fmt.Errorf("write %s: %w", key, err)
+	}
+	return nil
+}
+
 // Fetch reads a side object whole.
 func (l *Ledger) Fetch(ctx context.Context, r findings.Ref) ([]byte, error) {
 	b, err := l.bucket.Get(ctx, r.Key)
