@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/url"
 	"reflect"
 	"slices"
 	"strconv"
@@ -22,6 +23,17 @@ type Config struct {
 	MaxBody     int64         `env:"VEDETTE_MAX_BODY" default:"33554432" min:"1" doc:"largest body of a plain HTTP call, in bytes"`
 	LogLevel    string        `env:"VEDETTE_LOG_LEVEL" default:"info" oneof:"debug,info,warn,error" doc:"least important line that is logged"`
 	Traces      string        `env:"OTEL_EXPORTER_OTLP_ENDPOINT" doc:"URL of an OpenTelemetry collector (OTLP over HTTP); without it traces are passed on but not exported"`
+}
+
+// Validate checks what tags cannot say.
+func (c *Config) Validate() error {
+	if c.Sink == "" {
+		return nil
+	}
+	if u, err := url.Parse(c.Sink); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return fmt.Errorf("K_SINK is %q: it must be a URL like http://broker-ingress.knative-eventing.svc.cluster.local/default/default", c.Sink)
+	}
+	return nil
 }
 
 // Variable is one variable of the environment, as a field of a config declares it.

@@ -2,12 +2,12 @@ package function
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"sync"
 )
 
 // gate lets requests in: many at a time up to a limit, or one alone. Whoever wants to be alone comes before those who
-// arrive later, so that it is not starved. Unlike sync.RWMutex it can be left waiting for, by the context.
+// arrive later, so that it is not starved. Unlike sync.RWMutex waiting ends with the context.
 type gate struct {
 	limit int // 0: none
 
@@ -22,7 +22,7 @@ func newGate(limit int) *gate {
 	return &gate{limit: limit, changed: make(chan struct{})}
 }
 
-// place is one request's place inside the gate. It travels in the request's context, so that alone can give it up.
+// place is one request's place inside the gate. It travels in the request's context, so that only can give it up.
 type place struct {
 	gate *gate
 	held bool // guarded by gate.mu
@@ -56,7 +56,7 @@ func (p *place) drop() {
 	}
 }
 
-// alone runs do while nobody else is inside. A caller that holds a place gives it up while it waits, or two such would
+// only runs do while nobody else is inside. A caller that holds a place gives it up while it waits, or two such would
 // wait for each other, and has it again afterwards. If the wait is given up the place stays lost: the caller has nothing
 // left to do but to return.
 func (g *gate) only(ctx context.Context, do func() error) error {
@@ -78,7 +78,7 @@ func (g *gate) only(ctx context.Context, do func() error) error {
 	})
 	g.change(func() { g.waiting-- })
 	if err != nil {
-		return errors.Join(errors.New("waiting to run alone in this process"), err)
+		return fmt.Errorf("waiting to run alone in this process: %w", err)
 	}
 	defer g.change(func() {
 		g.alone = false

@@ -105,7 +105,7 @@ func (rt *Runtime) call(w http.ResponseWriter, r *http.Request) {
 		}
 		kind = pattern
 		r = r.WithContext(ctx)
-		r.Body = http.MaxBytesReader(out, r.Body, rt.config.MaxBody)
+		r.Body = http.MaxBytesReader(w, r.Body, rt.config.MaxBody)
 		return do(out, r)
 	})
 	switch {

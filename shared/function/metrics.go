@@ -106,9 +106,9 @@ func (m *Metrics) histogram(name, help string, buckets []float64, labels ...stri
 // processAge is the time since the kernel started this process, loading its libraries included: what a cold start costs
 // before main runs. Without /proc it is the time since fallback.
 func processAge(fallback time.Time) time.Duration {
-	stat, err1 := os.ReadFile("/proc/self/stat")
-	uptime, err2 := os.ReadFile("/proc/uptime")
-	if age, ok := parseAge(string(stat), string(uptime)); err1 == nil && err2 == nil && ok {
+	stat, _ := os.ReadFile("/proc/self/stat")
+	uptime, _ := os.ReadFile("/proc/uptime")
+	if age, ok := parseAge(string(stat), string(uptime)); ok {
 		return age
 	}
 	return time.Since(fallback)
@@ -126,7 +126,7 @@ func parseAge(stat, uptime string) (time.Duration, bool) {
 		return 0, false
 	}
 	ticks, err := strconv.ParseFloat(fields[19], 64)
-	if err != nil || ticks/100 > up {
+	if err != nil || ticks <= 0 || ticks/100 > up {
 		return 0, false
 	}
 	return time.Duration((up - ticks/100) * float64(time.Second)), true

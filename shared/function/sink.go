@@ -41,9 +41,12 @@ type sink struct {
 }
 
 func newSink(url string, tracer trace.Tracer, metrics *Metrics) *sink {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConnsPerHost = 16 // it is one host that a function talks to
 	return &sink{
 		url: url,
 		client: &http.Client{
+			Transport:     transport,
 			Timeout:       emitTimeout,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // would turn POST into GET
 		},
@@ -84,7 +87,7 @@ func (s *sink) Emit(ctx context.Context, e event.Event) (err error) {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("emit %s %s: %w", e.Type(), e.ID(), errors.Join(context.Cause(ctx), err))
+			return fmt.Errorf("emit %s %s: %w, after %w", e.Type(), e.ID(), context.Cause(ctx), err)
 		case <-time.After(wait):
 			wait *= 4
 		}
