@@ -58,7 +58,7 @@ func TestParse(t *testing.T) {
 				Store: storage{Endpoint: "e", Secure: true}, Ours: "kept"},
 		},
 		"set to nothing is not set": {
-			env: environment{"T_WINDOW": "", "T_ENDPOINT": "", "T_KIND": ""},
+			env:  environment{"T_WINDOW": "", "T_ENDPOINT": "", "T_KIND": ""},
 			errs: []string{"T_ENDPOINT is not set: it must be a text (where the store is)"},
 		},
 		"all wrong, all named": {
