@@ -66,8 +66,9 @@ type Frame struct {
 	PTS int64 // microseconds since the clip's first frame
 	Key bool  // was coded without reference to others
 
-	format Format
-	av     *astiav.Frame
+	format   Format
+	av       *astiav.Frame
+	borrowed bool // an iterator's, which frees it
 }
 
 // NewFrame allocates a picture of undefined content; the caller closes it.
@@ -143,9 +144,9 @@ func (f *Frame) MakeWritable() error {
 	return nil
 }
 
-// Close lets go of the pixels.
+// Close lets go of the pixels, unless the frame is borrowed.
 func (f *Frame) Close() {
-	if f.av != nil {
+	if f.av != nil && !f.borrowed {
 		f.av.Free()
 		f.av = nil
 	}
