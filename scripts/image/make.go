@@ -1,0 +1,197 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// What knative/ calls the images.
+const (
+	prefix  = "dev.local/vedette"
+	version = "dev"
+)
+
+const user = "65532"
+
+// The layers that functions share.
+const (
+	base        = "Debian 13"
+	ffmpeg      = "FFmpeg"
+	onnxruntime = "ONNX Runtime"
+)
+
+// maker makes images.
+type maker struct {
+	repository  string // root of this repository
+	cache       string // for packages and layers
+	out         string
+	prefix      string
+	version     string
+	onnxruntime string // path of the library
+}
+
+// found lists the functions of the repository: every functions/<name>/cmd/<name>.
+func found(repository string) ([]string, error) {
+	mains, err := filepath.Glob(filepath.Join(repository, "functions/*/cmd/*/main.go"))
+	if err != nil {
+		return nil, err
+	}
+	if len(mains) == 0 {
+		return nil, errors.New("no functions here: run this at the root of the repository")
+	}
+	var names []string
+	for _, m := range mains {
+		names = append(names, filepath.Base(filepath.Dir(m)))
+	}
+	return names, nil
+}
+
+// make makes an image of each function.
+func (m maker) make(ctx context.Context, functions []string) error {
+	blobs := filepath.Join(m.cache, "blobs")
+	if err := os.RemoveAll(blobs); err != nil {
+		return err
+	}
+	for _, dir := range []string{blobs, m.out} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	d, err := fetchDebian(ctx, filepath.Join(m.cache, "debian"))
+	if err != nil {
+		return err
+	}
+	shared := map[string]blob{}
+	for name, t := range map[string]func() (tree, error){base: d.baseTree, ffmpeg: d.ffmpegTree, onnxruntime: m.onnxruntimeTree} {
+		t, err := t()
+		if err != nil {
+			return fmt.Errorf("layer %s: %w", name, err)
+		}
+		if shared[name], err = t.write(blobs, name); err != nil {
+			return err
+		}
+		slog.Info("layer", "of", name, "mb", shared[name].size>>20, "sha256", shared[name].digest[:12])
+	}
+	for _, name := range functions {
+		if err := m.image(ctx, d, shared, blobs, name); err != nil {
+			return fmt.Errorf("image of %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// image makes the image of one function.
+func (m maker) image(ctx context.Context, d debian, shared map[string]blob, blobs, name string) error {
+	deps, err := m.dependencies(ctx, name)
+	if err != nil {
+		return err
+	}
+	img := image{
+		name:   fmt.Sprintf("%s/%s:%s", m.prefix, name, m.version),
+		layers: []blob{shared[base]},
+		config: config{
+			User:       user + ":" + user,
+			Env:        []string{"PATH=/app:/usr/bin:/bin"},
+			Entrypoint: []string{"/app/" + name},
+			WorkingDir: "/",
+			Labels: map[string]string{
+				"org.opencontainers.image.title":       "vedette " + name,
+				"org.opencontainers.image.version":     m.version,
+				"org.opencontainers.image.licenses":    "Apache-2.0",
+				"org.opencontainers.image.description": "licences: /usr/share/doc",
+			},
+		},
+	}
+	media, infers := deps.packages["github.com/asticode/go-astiav"], deps.packages["github.com/yalue/onnxruntime_go"]
+	if media {
+		img.layers = append(img.layers, shared[ffmpeg])
+		img.config.Labels["org.opencontainers.image.licenses"] = "Apache-2.0 AND GPL-2.0-or-later"
+	}
+	if infers {
+		img.layers = append(img.layers, shared[onnxruntime])
+		img.config.Env = append(img.config.Env, "VEDETTE_ONNXRUNTIME="+m.onnxruntimeInside())
+	}
+	binary := filepath.Join(blobs, name)
+	if err := m.build(ctx, d, name, binary, media || infers); err != nil {
+		return err
+	}
+	if media || infers {
+		if err := d.search().needsOf(binary); err != nil {
+			return err
+		}
+	}
+	t := tree{}
+	t.put("app/"+name, node{mode: 0o755, file: binary})
+	if err := t.addLicences(m.repository, "usr/share/doc/vedette"); err != nil {
+		return err
+	}
+	for module, dir := range deps.modules {
+		if err := t.addLicences(dir, "usr/share/doc/vedette/modules/"+module); err != nil {
+			return err
+		}
+	}
+	own, err := t.write(blobs, "vedette "+name)
+	if err != nil {
+		return err
+	}
+	img.layers = append(img.layers, own)
+	file := filepath.Join(m.out, name+".tar")
+	if err := img.write(file); err != nil {
+		return err
+	}
+	slog.Info("image", "name", img.name, "file", file, "layers", len(img.layers), "own_mb", own.size>>20)
+	return nil
+}
+
+// dependencies are what a function is built of besides itself.
+type dependencies struct {
+	packages map[string]bool
+	modules  map[string]string // path@version → directory
+}
+
+func (m maker) dependencies(ctx context.Context, name string) (dependencies, error) {
+	const format = "{{.ImportPath}}\t{{with .Module}}{{if not .Main}}{{.Path}}@{{.Version}}\t{{.Dir}}{{end}}{{end}}"
+	out, err := output(ctx, "go", "list", "-deps", "-f", format, m.main(name))
+	if err != nil {
+		return dependencies{}, err
+	}
+	d := dependencies{packages: map[string]bool{}, modules: map[string]string{}}
+	for line := range strings.Lines(string(out)) {
+		f := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
+		d.packages[f[0]] = true
+		if len(f) == 3 {
+			d.modules[f[1]] = f[2]
+		}
+	}
+	return d, nil
+}
+
+func (m maker) main(name string) string { return fmt.Sprintf("./functions/%[1]s/cmd/%[1]s", name) }
+
+// build builds a function for the image: against Debian's FFmpeg where it uses cgo, and static where it does not.
+func (m maker) build(ctx context.Context, d debian, name, binary string, cgo bool) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid=", "-o", binary, m.main(name))
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if cgo {
+		cmd.Env = append(os.Environ(),
+			"CGO_ENABLED=1",
+			"PKG_CONFIG_PATH=",
+			"PKG_CONFIG_LIBDIR="+filepath.Join(d.others, "usr/lib/x86_64-linux-gnu/pkgconfig"),
+			"PKG_CONFIG_SYSROOT_DIR="+d.others,
+			"PKG_CONFIG_ALLOW_SYSTEM_CFLAGS=1", // else what lies in Debian's usual place is left out
+			"PKG_CONFIG_ALLOW_SYSTEM_LIBS=1",
+			"CGO_LDFLAGS=-Wl,--allow-shlib-undefined", // Debian's libraries need Debian's C library, not this machine's
+		)
+	}
+	if said, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build: %w\n%s", err, bytes.TrimSpace(said))
+	}
+	return nil
+}
