@@ -60,6 +60,8 @@ type Clip interface {
 // Sampled are staged frames.
 type Sampled struct {
 	Times    []int64 // µs
+	Width    int     // of each frame, px
+	Height   int
 	Matroska []byte
 	Broken   int // frames that could not be decoded
 }
@@ -135,6 +137,7 @@ func (f *Function) decode(ctx context.Context, s events.OfSegment) (findings.Dec
 				return found, err
 			}
 			found.Frames, found.Staged = sampled.Times, &ref
+			found.StagedWidth, found.StagedHeight = sampled.Width, sampled.Height
 		}
 		found.Broken = sampled.Broken
 	}

@@ -48,15 +48,17 @@ type Ref struct {
 
 // Decoded is what decode says of a segment.
 type Decoded struct {
-	Made   Made    `json:"made"`
-	Active bool    `json:"active"`           // something moved
-	Rule   string  `json:"rule"`             // which rule of the gate decided: "packets", "pictures", ...
-	Score  float64 `json:"score"`            // how much moved, by that rule; 1 is the threshold
-	Width  int     `json:"width"`            // of the displayed picture, before any scaling, in pixels
-	Height int     `json:"height"`           //
-	Frames []int64 `json:"frames,omitempty"` // time of each staged frame, in order, µs
-	Staged *Ref    `json:"staged,omitempty"` // Matroska of JPEGs, one for each of Frames; gone when the clip is completed
-	Broken int     `json:"broken,omitempty"` // frames that could not be decoded
+	Made         Made    `json:"made"`
+	Active       bool    `json:"active"`                 // something moved
+	Rule         string  `json:"rule"`                   // which rule of the gate decided: "packets", "pictures", ...
+	Score        float64 `json:"score"`                  // how much moved, by that rule; 1 is the threshold
+	Width        int     `json:"width"`                  // of the displayed picture, before any scaling, in pixels
+	Height       int     `json:"height"`                 //
+	Frames       []int64 `json:"frames,omitempty"`       // time of each staged frame, in order, µs
+	StagedWidth  int     `json:"staged_width,omitempty"` // of the staged frames, px
+	StagedHeight int     `json:"staged_height,omitempty"`
+	Staged       *Ref    `json:"staged,omitempty"` // Matroska of JPEGs, one for each of Frames; gone when the clip is completed
+	Broken       int     `json:"broken,omitempty"` // frames that could not be decoded
 }
 
 // Objects is what detect says of a segment.
