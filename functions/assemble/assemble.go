@@ -13,7 +13,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 
 	"github.com/cloudevents/sdk-go/v2/event"
@@ -30,21 +29,14 @@ const (
 	version = "1"
 )
 
-// Source is an encoded segment to read from, by ranges.
-type Source interface {
-	io.ReaderAt
-	io.Closer
-	Size() int64
-}
-
 // Media opens side objects of the ledger.
 type Media interface {
-	Open(ctx context.Context, r findings.Ref) (Source, error)
+	Open(ctx context.Context, r findings.Ref) (ledger.Source, error)
 }
 
 // Joiner joins encoded segments into one MP4 that can be played while it loads.
 type Joiner interface {
-	Join(ctx context.Context, segments []Source) ([]byte, error)
+	Join(ctx context.Context, segments []ledger.Source) ([]byte, error)
 }
 
 // Function is assemble.
@@ -269,7 +261,7 @@ func (a *assembly) completed(ctx context.Context, noVideo string) (findings.Repo
 
 // video joins the encoded segments, if there are any.
 func (a *assembly) video(ctx context.Context, m *findings.Media) error {
-	var parts []Source
+	var parts []ledger.Source
 	defer func() {
 		for _, p := range parts {
 			p.Close()

@@ -8,7 +8,6 @@ package decode
 import (
 	"context"
 	"fmt"
-	"io"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 
@@ -32,21 +31,14 @@ type Config struct {
 	Threads int     `env:"VEDETTE_THREADS" default:"1" min:"1" max:"64" doc:"threads of the decoder"`
 }
 
-// Source is a segment to read from, by ranges.
-type Source interface {
-	io.ReaderAt
-	io.Closer
-	Size() int64
-}
-
 // Media opens side objects of the ledger.
 type Media interface {
-	Open(ctx context.Context, r findings.Ref) (Source, error)
+	Open(ctx context.Context, r findings.Ref) (ledger.Source, error)
 }
 
 // Decoder opens the video of a segment.
 type Decoder interface {
-	Open(ctx context.Context, s Source, startUS, endUS int64) (Clip, error)
+	Open(ctx context.Context, s ledger.Source, startUS, endUS int64) (Clip, error)
 }
 
 // Clip is the video of a segment: what the gate judges, and what frames are sampled from.

@@ -52,21 +52,14 @@ type Faces interface {
 	Verify(ctx context.Context, picture vision.Image, faces []face.Face) ([]float64, error)
 }
 
-// Source is a side object to read from, by ranges.
-type Source interface {
-	io.ReaderAt
-	io.Closer
-	Size() int64
-}
-
 // Media opens side objects of the ledger.
 type Media interface {
-	Open(ctx context.Context, r findings.Ref) (Source, error)
+	Open(ctx context.Context, r findings.Ref) (ledger.Source, error)
 }
 
 // Reader reads staged frames, and makes pictures.
 type Reader interface {
-	Frames(ctx context.Context, s Source, d findings.Decoded) (Frames, error)
+	Frames(ctx context.Context, s ledger.Source, d findings.Decoded) (Frames, error)
 	JPEG(m vision.Image) ([]byte, error)
 }
 

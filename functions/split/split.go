@@ -39,21 +39,14 @@ type Config struct {
 	Staged []string      `env:"VEDETTE_REQUIRES_STAGED" default:"detect" doc:"findings required of a segment of which frames are staged"`
 }
 
-// Source is a clip to read from, by ranges.
-type Source interface {
-	io.ReaderAt
-	io.Closer
-	Size() int64
-}
-
 // Clips opens what was uploaded. A read of a clip that is no longer the one with this ETag fails with a *Rejection.
 type Clips interface {
-	Open(ctx context.Context, bucket, key, etag string) (Source, error)
+	Open(ctx context.Context, bucket, key, etag string) (ledger.Source, error)
 }
 
 // Cutter cuts a clip from a time on.
 type Cutter interface {
-	Cut(ctx context.Context, clip Source, fromUS int64, length time.Duration) (Cuts, error)
+	Cut(ctx context.Context, clip ledger.Source, fromUS int64, length time.Duration) (Cuts, error)
 }
 
 // Cuts are the segments of a clip, in order.

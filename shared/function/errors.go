@@ -25,10 +25,11 @@ func Hint(err error, hint string) error {
 	return &hinted{err, hint}
 }
 
-// HintOf returns the outermost hint of an error, or "".
+// HintOf returns the outermost hint of an error, or "". Errors of other packages give theirs by a method Hint() string.
 func HintOf(err error) string {
-	if h, ok := errors.AsType[*hinted](err); ok {
-		return h.hint
+	var h interface{ Hint() string }
+	if errors.As(err, &h) {
+		return h.Hint()
 	}
 	return ""
 }
@@ -60,7 +61,7 @@ func classify(err error) (status int, outcome string) {
 		return refused.status, "refused"
 	case tooLarge:
 		return http.StatusRequestEntityTooLarge, "refused"
-	case is(err, unavailable):
+	case is(err, unavailable) || away(err):
 		return http.StatusServiceUnavailable, "unavailable"
 	case is(err, busy):
 		return http.StatusConflict, "busy"
@@ -122,10 +123,19 @@ func is(err error, c class) bool {
 	return false
 }
 
+// away says whether an error of another package says of itself, by a method Unavailable() bool, that what the work needs
+// is away: a store does.
+func away(err error) bool {
+	var e interface{ Unavailable() bool }
+	return errors.As(err, &e) && e.Unavailable()
+}
+
 type hinted struct {
 	error
 	hint string
 }
+
+func (e *hinted) Hint() string { return e.hint }
 
 func (e *hinted) Unwrap() error { return e.error }
 

@@ -38,6 +38,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"path"
 	"strconv"
@@ -74,6 +75,13 @@ type Entry struct {
 	Size     int64
 	ETag     string    // without quotes
 	Modified time.Time // by the store's clock; may be cut to seconds
+}
+
+// Source is an object to read from, by ranges.
+type Source interface {
+	io.ReaderAt
+	io.Closer
+	Size() int64 // bytes
 }
 
 // Ledger reads and writes the state of clips.

@@ -9,6 +9,7 @@ import (
 	"io"
 
 	"vedette.dev/functions/decode"
+	"vedette.dev/shared/ledger"
 	"vedette.dev/shared/media"
 )
 
@@ -19,7 +20,7 @@ const held = 64 << 20
 type Decoder struct{ Threads int }
 
 // Open opens a segment, which must stay open as long as the clip.
-func (d Decoder) Open(ctx context.Context, s decode.Source, startUS, endUS int64) (decode.Clip, error) {
+func (d Decoder) Open(ctx context.Context, s ledger.Source, startUS, endUS int64) (decode.Clip, error) {
 	c := &clip{threads: d.Threads, source: s, span: media.Span{Start: startUS, End: endUS}}
 	if s.Size() <= held {
 		whole := make([]byte, s.Size())

@@ -12,6 +12,7 @@ import (
 
 	"vedette.dev/functions/detect"
 	"vedette.dev/shared/findings"
+	"vedette.dev/shared/ledger"
 	"vedette.dev/shared/media"
 	"vedette.dev/shared/vision"
 )
@@ -25,7 +26,7 @@ type Pictures struct {
 }
 
 // Frames reads staged frames.
-func (p Pictures) Frames(ctx context.Context, s detect.Source, d findings.Decoded) (detect.Frames, error) {
+func (p Pictures) Frames(ctx context.Context, s ledger.Source, d findings.Decoded) (detect.Frames, error) {
 	whole := make([]byte, s.Size()) // every byte is needed once, so one request is the cheapest
 	if _, err := s.ReadAt(whole, 0); err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("read staged frames: %w", err)
