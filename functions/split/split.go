@@ -23,6 +23,7 @@ import (
 	"vedette.dev/shared/function"
 	"vedette.dev/shared/join"
 	"vedette.dev/shared/ledger"
+	"vedette.dev/shared/store"
 )
 
 const (
@@ -39,7 +40,8 @@ type Config struct {
 	Staged []string      `env:"VEDETTE_REQUIRES_STAGED" default:"detect" doc:"findings required of a segment of which frames are staged"`
 }
 
-// Clips opens what was uploaded. A read of a clip that is no longer the one with this ETag fails with a *Rejection.
+// Clips opens what was uploaded. Opening and reading fail with ledger.ErrNotExist when the clip is gone, and with
+// store.ErrChanged when it is no longer the one with this ETag.
 type Clips interface {
 	Open(ctx context.Context, bucket, key, etag string) (ledger.Source, error)
 }
@@ -66,8 +68,8 @@ type About struct {
 // Cut is a segment as it comes from the clip.
 type Cut struct {
 	StartUS, EndUS int64
-	Container      string
-	Header         int64
+	Container      string // FFmpeg's name of it
+	Header         int64  // bytes before the first fragment, 0 if it is not MP4
 	Body           []byte
 }
 
@@ -116,7 +118,7 @@ func (f *Function) Handle(ctx context.Context, e event.Event) error {
 		Make:  func(ctx context.Context) (ledger.Plan, error) { return f.plan(ctx, run, part) },
 		Tail:  func(ctx context.Context, p ledger.Plan) error { return f.send(ctx, run, p) },
 		GivenUp: func(_ context.Context, a ledger.Abandonment) error {
-			return &Rejection{Reason: "crashes the reader", Hint: "Reading it: " + a.Reason + ". Re-encode the clip, or replay it after an update."}
+			return &Rejection{"crashes the reader", "Reading it: " + a.Reason + ". Re-encode the clip, or replay it after an update."}
 		},
 	})
 	if r, ok := errors.AsType[*Rejection](err); ok {
@@ -148,10 +150,10 @@ func (f *Function) plan(ctx context.Context, run events.OfRun, part int) (ledger
 	}
 	source, err := f.Clips.Open(ctx, clip.Origin.Bucket, clip.Origin.Key, clip.Origin.ETag)
 	if err != nil {
-		return p, err
+		return p, blame(err)
 	}
 	defer source.Close()
-	cuts, err := f.Cutter.Cut(ctx, source, p.Resume, f.Length)
+	cuts, err := f.Cutter.Cut(ctx, original{source}, p.Resume, f.Length)
 	if err != nil {
 		return p, err
 	}
@@ -180,7 +182,7 @@ func (f *Function) plan(ctx context.Context, run events.OfRun, part int) (ledger
 		p.Resume = cut.EndUS
 	}
 	if len(p.Segments) == 0 {
-		return p, &Rejection{Reason: "empty", Hint: "The clip has no pictures. Check the camera's recording."}
+		return p, &Rejection{"no keyframes", "Nothing in the clip can be decoded by itself. Check how the camera records."}
 	}
 	cost := watch.Cost()
 	p.Made = findings.Made{
@@ -192,12 +194,33 @@ func (f *Function) plan(ctx context.Context, run events.OfRun, part int) (ledger
 	return p, nil
 }
 
-func (f *Function) store(ctx context.Context, clip string, index int, cut Cut) (ledger.Segment, error) {
-	ending, mediaType := "mkv", "video/x-matroska"
-	if cut.Container == "mp4" {
-		ending, mediaType = "mp4", "video/mp4"
+// original is a clip while it is read.
+type original struct{ ledger.Source }
+
+func (o original) ReadAt(p []byte, off int64) (int, error) {
+	n, err := o.Source.ReadAt(p, off)
+	return n, blame(err)
+}
+
+// blame says of errors of the store whether it is the clip that is no longer what it was.
+func blame(err error) error {
+	switch {
+	case errors.Is(err, ledger.ErrNotExist):
+		return &Rejection{"deleted meanwhile", "The clip was deleted before it was processed. Upload it again."}
+	case errors.Is(err, store.ErrChanged):
+		return &Rejection{"overwritten meanwhile", "Another clip was uploaded to the same key, and is processed by itself."}
+	default:
+		return err
 	}
-	ref, err := f.Ledger.Side(ctx, clip, ending, mediaType, cut.Body)
+}
+
+// mediaTypes of what segments are kept in; the endings are the names of the containers.
+var mediaTypes = map[string]string{ //nolint:gochecknoglobals // a constant, but for the language
+	"mp4": "video/mp4", "mov": "video/quicktime", "nut": "video/x-nut",
+}
+
+func (f *Function) store(ctx context.Context, clip string, index int, cut Cut) (ledger.Segment, error) {
+	ref, err := f.Ledger.Side(ctx, clip, cut.Container, mediaTypes[cut.Container], cut.Body)
 	if err != nil {
 		return ledger.Segment{}, err
 	}

@@ -17,6 +17,7 @@ import (
 type Depot struct {
 	Ledger *ledger.Ledger
 	Sides  Sides
+	Clips  Clips
 	Store  *store.Store
 }
 
@@ -27,7 +28,7 @@ func Open(rt *function.Runtime, c store.Config) (Depot, error) {
 		return Depot{}, err
 	}
 	rt.Require("store", s.Ready)
-	return Depot{Ledger: ledger.New(s.Ledger()), Sides: Sides{s.Ledger()}, Store: s}, nil
+	return Depot{Ledger: ledger.New(s.Ledger()), Sides: Sides{s.Ledger()}, Clips: Clips{s}, Store: s}, nil
 }
 
 // Sides opens side objects of the ledger.
@@ -36,4 +37,13 @@ type Sides struct{ bucket *store.Bucket }
 // Open opens a side object to be read while ctx lasts.
 func (s Sides) Open(ctx context.Context, r findings.Ref) (ledger.Source, error) {
 	return s.bucket.Open(ctx, r.Key, "") // named by its content: there is but one version
+}
+
+// Clips opens what was uploaded.
+type Clips struct{ store *store.Store }
+
+// Open opens one version of a clip to be read while ctx lasts. Opening and reading fail with ledger.ErrNotExist or
+// store.ErrChanged once it is no longer there.
+func (c Clips) Open(ctx context.Context, bucket, key, etag string) (ledger.Source, error) {
+	return c.store.Bucket(bucket).Open(ctx, key, etag)
 }

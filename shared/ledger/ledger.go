@@ -183,7 +183,7 @@ type Segment struct {
 	StartUS   int64        `json:"start_us"` // µs after the clip's first frame
 	EndUS     int64        `json:"end_us"`
 	Media     findings.Ref `json:"media"`
-	Container string       `json:"container"` // "mp4" or "matroska"
+	Container string       `json:"container"` // FFmpeg's name: "mp4", "mov" or "nut"
 	Header    int64        `json:"header"`    // bytes of initialisation at the front of Media (HLS's EXT-X-MAP); 0 if none
 }
 
