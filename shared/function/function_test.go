@@ -124,8 +124,8 @@ func TestDrain(t *testing.T) {
 				if err := h.ready(t.Context()); !errors.Is(err, errStopping) {
 					t.Errorf("still ready: %v", err)
 				}
-				if !strings.Contains(h.log.lines.String(), test.said) {
-					t.Errorf("log lacks %q:\n%s", test.said, &h.log.lines)
+				if !strings.Contains(h.log.String(), test.said) {
+					t.Errorf("log lacks %q:\n%s", test.said, h.log)
 				}
 				if test.status == 0 && test.handle != nil {
 					time.Sleep(2 * time.Hour) // let it end; the bubble must be empty

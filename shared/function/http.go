@@ -76,12 +76,7 @@ func (rt *Runtime) event(w http.ResponseWriter, r *http.Request) {
 		if wait := began.Sub(e.Time()); !e.Time().IsZero() && wait >= 0 {
 			rt.Metrics.delivery.WithLabelValues(kind).Observe(wait.Seconds())
 		}
-		err = rt.attempt(ctx, func(ctx context.Context) error {
-			if err := rt.Available(ctx); err != nil {
-				return err
-			}
-			return rt.handler.Handle(ctx, *e)
-		})
+		err = rt.attempt(ctx, rt.Available, func(ctx context.Context) error { return rt.handler.Handle(ctx, *e) })
 		rt.firstEvent.Do(func() { rt.Metrics.first.Set(processAge(rt.began).Seconds()) })
 	}
 	answer(w, err)
@@ -98,12 +93,15 @@ func (rt *Runtime) call(w http.ResponseWriter, r *http.Request) {
 	span.SetAttributes(attribute.String("http.request.header.content-type", media))
 	kind := "unsupported"
 	out := &once{ResponseWriter: w}
-	err := rt.attempt(ctx, func(ctx context.Context) error {
-		do, pattern := rt.plainFor(media)
-		if do == nil {
+	var do PlainHandler
+	err := rt.attempt(ctx, func(context.Context) error {
+		pattern := ""
+		if do, pattern = rt.plainFor(media); do == nil {
 			return rt.unsupported(r.Header.Get("Content-Type"))
 		}
 		kind = pattern
+		return nil
+	}, func(ctx context.Context) error {
 		r = r.WithContext(ctx)
 		r.Body = http.MaxBytesReader(w, r.Body, rt.config.MaxBody)
 		return do(out, r)
@@ -128,6 +126,9 @@ func readEvent(w http.ResponseWriter, r *http.Request) (*event.Event, error) {
 	if err != nil {
 		return nil, refuse(http.StatusBadRequest, "reading the event: %w", err)
 	}
+	if _, nameless := r.Header["Ce-"]; nameless { // the SDK would panic
+		return nil, refuse(http.StatusBadRequest, "not a CloudEvent: a header Ce- without a name")
+	}
 	message := cehttp.NewMessage(r.Header, io.NopCloser(strings.NewReader(string(body))))
 	switch message.ReadEncoding() {
 	case binding.EncodingBatch:
@@ -146,8 +147,9 @@ func readEvent(w http.ResponseWriter, r *http.Request) (*event.Event, error) {
 }
 
 // attempt runs the work of one request under the rules of the house: once the function is built, at its turn, within its
-// time, and with its panics caught.
-func (rt *Runtime) attempt(ctx context.Context, do func(context.Context) error) (err error) {
+// time, and with its panics caught. It asks whether there is any point before the turn, so that events which hang on an
+// absent store keep nobody waiting.
+func (rt *Runtime) attempt(ctx context.Context, ask, do func(context.Context) error) (err error) {
 	rt.Metrics.underway.Inc()
 	defer rt.Metrics.underway.Dec()
 	ctx, cancel := context.WithTimeoutCause(ctx, rt.config.Timeout, errTimeout)
@@ -158,10 +160,19 @@ func (rt *Runtime) attempt(ctx context.Context, do func(context.Context) error) 
 		}
 	}()
 
+	defer func() {
+		if value := recover(); value != nil {
+			err = &crash{value: value, stack: debug.Stack()}
+		}
+	}()
+
 	select {
 	case <-rt.built:
 	case <-ctx.Done():
 		return errors.New("waiting for the function to be built")
+	}
+	if err := ask(ctx); err != nil {
+		return err
 	}
 	asked := time.Now()
 	ctx, place, err := rt.gate.enter(ctx)
@@ -170,11 +181,6 @@ func (rt *Runtime) attempt(ctx context.Context, do func(context.Context) error) 
 		return errors.New("waiting for its turn")
 	}
 	defer place.leave()
-	defer func() {
-		if value := recover(); value != nil {
-			err = &crash{value: value, stack: debug.Stack()}
-		}
-	}()
 	return do(ctx)
 }
 

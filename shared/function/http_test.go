@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,13 +34,17 @@ func (j *journal) Write(b []byte) (int, error) {
 	return j.lines.Write(b)
 }
 
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.lines.String()
+}
+
 // handled returns the lines about requests, without what differs from run to run.
 func (j *journal) handled(t *testing.T) []map[string]any {
 	t.Helper()
-	j.mu.Lock()
-	defer j.mu.Unlock()
 	var list []map[string]any
-	for line := range strings.Lines(j.lines.String()) {
+	for line := range strings.Lines(j.String()) {
 		var fields map[string]any
 		if err := json.Unmarshal([]byte(line), &fields); err != nil {
 			t.Fatalf("not a JSON line: %s", line)
@@ -263,6 +268,8 @@ func TestRefused(t *testing.T) {
 		"structured, not JSON":   {structured, "{", 400, "CloudEvent"},
 		"structured, empty":      {structured, "", 400, "CloudEvent"},
 		"structured, no type":    {structured, `{"specversion":"1.0","id":"1","source":"s"}`, 400, "type"},
+		"attribute without name": {with("Ce-", "x"), "{}", 400, "without a name"},
+		"attribute of odd name":  {with("Ce-A-B", "x"), "{}", 400, "name"},
 		"batch":                  {http.Header{"Content-Type": {"application/cloudevents-batch+json"}}, "[]", 415, "one by one"},
 		"neither event nor ours": {http.Header{"Content-Type": {"text/html"}}, "<p>", 415, `detect does not take Content-Type "text/html"; it takes CloudEvents (binary or structured mode), image/jpeg`},
 		"no content type":        {http.Header{"Content-Type": nil}, "?", 415, "image/jpeg"},
@@ -321,6 +328,110 @@ func TestWithoutSinkOrStore(t *testing.T) {
 			t.Errorf("store asked %d times, want 2", asked)
 		}
 	})
+}
+
+// Events that hang on the store do not keep a plain call from its turn, even where requests come one at a time.
+func TestPlainCallDoesNotWaitForStore(t *testing.T) {
+	hanging, asked := make(chan struct{}), make(chan struct{})
+	h := open(t, "detect", Config{Sink: someSink, Concurrency: 1}, func(_ context.Context, rt *Runtime) (Handler, error) {
+		rt.Require("store", func(context.Context) error { close(asked); <-hanging; return errors.New("gone") })
+		rt.Plain("image/jpeg", func(http.ResponseWriter, *http.Request) error { return nil })
+		return HandlerFunc(nil), nil
+	})
+	answered := make(chan int)
+	go func() {
+		status, _ := post(t, h.url, sampleHeader, "{}")
+		answered <- status
+	}()
+	<-asked
+	if status, text := post(t, h.url, http.Header{"Content-Type": {"image/jpeg"}}, ""); status != 204 {
+		t.Errorf("plain call: %d %q", status, text)
+	}
+	close(hanging)
+	if status := <-answered; status != 503 {
+		t.Errorf("event: %d, want 503", status)
+	}
+}
+
+// Two events that both want the process for themselves have it one after the other.
+func TestAloneFromHandlers(t *testing.T) {
+	var both sync.WaitGroup // so that both are inside before either asks to be alone
+	both.Add(2)
+	var inside atomic.Int32
+	h := open(t, "decode", Config{Sink: someSink}, func(_ context.Context, rt *Runtime) (Handler, error) {
+		return HandlerFunc(func(ctx context.Context, _ event.Event) error {
+			both.Done()
+			both.Wait()
+			return rt.Alone(ctx, func() error {
+				defer inside.Add(-1)
+				if inside.Add(1) != 1 {
+					return errors.New("not alone")
+				}
+				return nil
+			})
+		}), nil
+	})
+	answered := make(chan int)
+	for range 2 {
+		go func() {
+			status, _ := post(t, h.url, sampleHeader, "{}")
+			answered <- status
+		}()
+	}
+	for range 2 {
+		if status := <-answered; status != 204 {
+			t.Errorf("%d, want 204", status)
+		}
+	}
+}
+
+// Whatever is posted is answered: with an event, or with a refusal.
+func FuzzReadEvent(f *testing.F) {
+	f.Add("application/json", "Ce-Clip", "c", "1.0", "{}")
+	f.Add("application/cloudevents+json", "Ce-", "", "", sample)
+	f.Add("application/cloudevents+json", "x", "", "0.3", `{"specversion":"0.3","id":"1","source":"s","type":"t","data_base64":"!"}`)
+	f.Add("application/cloudevents-batch+json", "x", "", "", "[]")
+	f.Fuzz(func(t *testing.T, media, name, value, version, body string) {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(body))
+		r.Header = sampleHeader.Clone()
+		r.Header.Set("Content-Type", media)
+		r.Header.Set("Ce-Specversion", version)
+		r.Header.Set(name, value)
+		e, err := readEvent(httptest.NewRecorder(), r)
+		if (e == nil) == (err == nil) {
+			t.Fatalf("event %v, error %v", e, err)
+		}
+		if status := Status(err); err != nil && status != 400 && status != 413 && status != 415 {
+			t.Errorf("%v has status %d", err, status)
+		}
+		if err == nil {
+			spanAttributes(*e)
+			continueTrace(t.Context(), r.Header, e)
+		}
+	})
+}
+
+// BenchmarkEvent is what the scaffold itself costs an event that is handled and sent on, two local connections included.
+func BenchmarkEvent(b *testing.B) {
+	sink := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.WriteHeader(http.StatusAccepted)
+	}))
+	defer sink.Close()
+	rt := newRuntime("decode", Config{Sink: sink.URL, Timeout: time.Minute}, newLog(io.Discard, "info"), sdktrace.NewTracerProvider().Tracer(scope), time.Now())
+	rt.handler = HandlerFunc(func(ctx context.Context, _ event.Event) error { return rt.Sink.Emit(ctx, sampleEvent()) })
+	close(rt.built)
+	server := httptest.NewServer(rt.routes())
+	defer server.Close()
+	for b.Loop() {
+		r, _ := http.NewRequestWithContext(b.Context(), http.MethodPost, server.URL, strings.NewReader("{}"))
+		maps.Copy(r.Header, sampleHeader)
+		response, err := http.DefaultClient.Do(r)
+		if err != nil || response.StatusCode != 204 {
+			b.Fatal(response, err)
+		}
+		response.Body.Close()
+	}
 }
 
 func TestPlainHandlerErrors(t *testing.T) {

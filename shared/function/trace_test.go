@@ -69,8 +69,8 @@ func TestTraceThroughTwoFunctions(t *testing.T) {
 	first.stop()
 	second.stop()
 	for _, h := range []*house{first, second} {
-		if !strings.Contains(h.log.lines.String(), `"trace":"`+cameTrace+`"`) {
-			t.Errorf("%s does not log the trace:\n%s", h.Name, &h.log.lines)
+		if !strings.Contains(h.log.String(), `"trace":"`+cameTrace+`"`) {
+			t.Errorf("%s does not log the trace:\n%s", h.Name, h.log)
 		}
 	}
 }
