@@ -47,7 +47,11 @@ func (t tree) addFile(name, file string) error {
 	if err != nil {
 		return err
 	}
-	t.put(name, node{mode: info.Mode().Perm() | 0o444, file: file})
+	mode := fs.FileMode(0o644) // whatever the umask was that wrote it
+	if info.Mode()&0o111 != 0 {
+		mode = 0o755
+	}
+	t.put(name, node{mode: mode, file: file})
 	return nil
 }
 
@@ -72,16 +76,16 @@ func (t tree) put(name string, n node) {
 	}
 }
 
-// addRoot puts into the tree what lies under root, as far as it is wanted.
-func (t tree) addRoot(root string, wanted func(name string) bool) error {
-	return filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
-		if err != nil || file == root {
+// addDirectory puts into the tree, under a name, what lies in a directory of this machine, as far as it is wanted.
+func (t tree) addDirectory(under, dir string, wanted func(name string) bool) error {
+	root := os.DirFS(dir)
+	return fs.WalkDir(root, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || name == "." {
 			return err
 		}
-		name := filepath.ToSlash(strings.TrimPrefix(file, root+string(filepath.Separator)))
 		if !wanted(name) {
 			if d.IsDir() {
-				return filepath.SkipDir
+				return fs.SkipDir
 			}
 			return nil
 		}
@@ -89,17 +93,21 @@ func (t tree) addRoot(root string, wanted func(name string) bool) error {
 		if err != nil {
 			return err
 		}
-		switch {
+		switch file := filepath.Join(dir, name); {
 		case d.IsDir():
-			t.addDir(name, info.Mode()&(fs.ModePerm|fs.ModeSticky))
+			mode := fs.FileMode(0o755)
+			if info.Mode()&fs.ModeSticky != 0 {
+				mode = 0o777 | fs.ModeSticky // /tmp
+			}
+			t.addDir(path.Join(under, name), mode)
 		case info.Mode()&fs.ModeSymlink != 0:
 			to, err := os.Readlink(file)
 			if err != nil {
 				return err
 			}
-			t.addLink(name, to)
+			t.addLink(path.Join(under, name), to)
 		case info.Mode().IsRegular():
-			return t.addFile(name, file)
+			return t.addFile(path.Join(under, name), file)
 		default:
 			return fmt.Errorf("%s is neither file nor link nor directory", file)
 		}

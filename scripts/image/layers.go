@@ -24,7 +24,7 @@ func (d debian) search() *search {
 // baseTree is what every image stands on.
 func (d debian) baseTree() (tree, error) {
 	t := tree{}
-	if err := t.addRoot(d.base, worthHaving); err != nil {
+	if err := t.addDirectory("", d.base, worthHaving); err != nil {
 		return nil, err
 	}
 	t.addBody("etc/passwd", []byte("root:x:0:0:root:/root:/usr/sbin/nologin\nvedette:x:"+user+":"+user+":vedette:/:/usr/sbin/nologin\n"))
@@ -46,6 +46,8 @@ func (d debian) baseTree() (tree, error) {
 	t.addBody("etc/ssl/certs/ca-certificates.crt", all.Bytes())
 	return t, nil
 }
+
+func everything(string) bool { return true }
 
 // worthHaving leaves out what only people at a terminal need; licences stay.
 func worthHaving(name string) bool {

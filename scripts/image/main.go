@@ -9,7 +9,9 @@
 // libraries that are needed; ONNX Runtime, for functions that infer; and the function itself. The same content has
 // the same digest. A function runs as user 65532 and writes nothing outside /tmp.
 //
-//	go run ./scripts/image [-out DIR] [-name PREFIX] [-version TAG] [FUNCTION...]
+//	go run ./scripts/image [-out DIR] [-name PREFIX] [-version TAG] [FUNCTION | NAME=FILE]...
+//
+// Without words it makes an image of every function. NAME=FILE packs a static program as it is.
 package main
 
 import (
@@ -38,7 +40,7 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, m maker, functions []string) error {
+func run(ctx context.Context, m maker, names []string) error {
 	var err error
 	if m.repository, err = os.Getwd(); err != nil {
 		return err
@@ -50,11 +52,11 @@ func run(ctx context.Context, m maker, functions []string) error {
 	if err != nil {
 		return err
 	}
-	if len(functions) == 0 {
-		if functions, err = found(m.repository); err != nil {
+	if len(names) == 0 {
+		if names, err = found(m.repository); err != nil {
 			return err
 		}
 	}
 	m.cache = filepath.Join(cache, "vedette", "image")
-	return m.make(ctx, functions)
+	return m.make(ctx, names)
 }

@@ -20,6 +20,9 @@ const (
 
 const user = "65532"
 
+// models is the package in which weights are.
+const models = "vedette.dev/models"
+
 // The layers that functions share.
 const (
 	base        = "Debian 13"
@@ -37,6 +40,8 @@ type maker struct {
 	onnxruntime string // path of the library
 }
 
+func (m maker) blobs() string { return filepath.Join(m.cache, "blobs") }
+
 // found lists the functions of the repository: every functions/<name>/cmd/<name>.
 func found(repository string) ([]string, error) {
 	mains, err := filepath.Glob(filepath.Join(repository, "functions/*/cmd/*/main.go"))
@@ -53,13 +58,12 @@ func found(repository string) ([]string, error) {
 	return names, nil
 }
 
-// make makes an image of each function.
-func (m maker) make(ctx context.Context, functions []string) error {
-	blobs := filepath.Join(m.cache, "blobs")
-	if err := os.RemoveAll(blobs); err != nil {
+// make makes an image of each function, and of each program given as name=file.
+func (m maker) make(ctx context.Context, names []string) error {
+	if err := os.RemoveAll(m.blobs()); err != nil {
 		return err
 	}
-	for _, dir := range []string{blobs, m.out} {
+	for _, dir := range []string{m.blobs(), m.out} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
@@ -74,41 +78,32 @@ func (m maker) make(ctx context.Context, functions []string) error {
 		if err != nil {
 			return fmt.Errorf("layer %s: %w", name, err)
 		}
-		if shared[name], err = t.write(blobs, name); err != nil {
+		if shared[name], err = t.write(m.blobs(), name); err != nil {
 			return err
 		}
 		slog.Info("layer", "of", name, "mb", shared[name].size>>20, "sha256", shared[name].digest[:12])
 	}
-	for _, name := range functions {
-		if err := m.image(ctx, d, shared, blobs, name); err != nil {
+	for _, name := range names {
+		name, binary, given := strings.Cut(name, "=")
+		if given {
+			err = m.program(shared, name, binary)
+		} else {
+			err = m.function(ctx, d, shared, name)
+		}
+		if err != nil {
 			return fmt.Errorf("image of %s: %w", name, err)
 		}
 	}
 	return nil
 }
 
-// image makes the image of one function.
-func (m maker) image(ctx context.Context, d debian, shared map[string]blob, blobs, name string) error {
+// function makes the image of one function.
+func (m maker) function(ctx context.Context, d debian, shared map[string]blob, name string) error {
 	deps, err := m.dependencies(ctx, name)
 	if err != nil {
 		return err
 	}
-	img := image{
-		name:   fmt.Sprintf("%s/%s:%s", m.prefix, name, m.version),
-		layers: []blob{shared[base]},
-		config: config{
-			User:       user + ":" + user,
-			Env:        []string{"PATH=/app:/usr/bin:/bin"},
-			Entrypoint: []string{"/app/" + name},
-			WorkingDir: "/",
-			Labels: map[string]string{
-				"org.opencontainers.image.title":       "vedette " + name,
-				"org.opencontainers.image.version":     m.version,
-				"org.opencontainers.image.licenses":    "Apache-2.0",
-				"org.opencontainers.image.description": "licences: /usr/share/doc",
-			},
-		},
-	}
+	img := m.image(name, shared[base])
 	media, infers := deps.packages["github.com/asticode/go-astiav"], deps.packages["github.com/yalue/onnxruntime_go"]
 	if media {
 		img.layers = append(img.layers, shared[ffmpeg])
@@ -118,17 +113,14 @@ func (m maker) image(ctx context.Context, d debian, shared map[string]blob, blob
 		img.layers = append(img.layers, shared[onnxruntime])
 		img.config.Env = append(img.config.Env, "VEDETTE_ONNXRUNTIME="+m.onnxruntimeInside())
 	}
-	binary := filepath.Join(blobs, name)
+	binary := filepath.Join(m.blobs(), name)
 	if err := m.build(ctx, d, name, binary, media || infers); err != nil {
 		return err
 	}
-	if media || infers {
-		if err := d.search().needsOf(binary); err != nil {
-			return err
-		}
+	if err := d.search().needsOf(binary); err != nil {
+		return err
 	}
 	t := tree{}
-	t.put("app/"+name, node{mode: 0o755, file: binary})
 	if err := t.addLicences(m.repository, "usr/share/doc/vedette"); err != nil {
 		return err
 	}
@@ -137,16 +129,51 @@ func (m maker) image(ctx context.Context, d debian, shared map[string]blob, blob
 			return err
 		}
 	}
-	own, err := t.write(blobs, "vedette "+name)
+	if deps.packages[models] {
+		if err := t.addDirectory("usr/share/doc/vedette/models", filepath.Join(m.repository, "models/licences"), everything); err != nil {
+			return err
+		}
+	}
+	return m.finish(img, t, name, binary)
+}
+
+// program makes the image of a static program that is there already.
+func (m maker) program(shared map[string]blob, name, binary string) error {
+	return m.finish(m.image(name, shared[base]), tree{}, name, binary)
+}
+
+// image is what all images have in common.
+func (m maker) image(name string, base blob) image {
+	return image{
+		name:   fmt.Sprintf("%s/%s:%s", m.prefix, name, m.version),
+		layers: []blob{base},
+		config: config{
+			User:       user + ":" + user,
+			Env:        []string{"PATH=/app:/usr/bin:/bin"},
+			Entrypoint: []string{"/app/" + name},
+			WorkingDir: "/",
+			Labels: map[string]string{
+				"org.opencontainers.image.title":    name,
+				"org.opencontainers.image.version":  m.version,
+				"org.opencontainers.image.licenses": "Apache-2.0",
+			},
+		},
+	}
+}
+
+// finish puts the program on top and writes the archive.
+func (m maker) finish(img image, t tree, name, binary string) error {
+	t.put("app/"+name, node{mode: 0o755, file: binary})
+	top, err := t.write(m.blobs(), name)
 	if err != nil {
 		return err
 	}
-	img.layers = append(img.layers, own)
+	img.layers = append(img.layers, top)
 	file := filepath.Join(m.out, name+".tar")
 	if err := img.write(file); err != nil {
 		return err
 	}
-	slog.Info("image", "name", img.name, "file", file, "layers", len(img.layers), "own_mb", own.size>>20)
+	slog.Info("image", "name", img.name, "file", file, "layers", len(img.layers), "own_mb", top.size>>20)
 	return nil
 }
 
