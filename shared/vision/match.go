@@ -5,23 +5,14 @@ import "math"
 // Never is the cost of a pair that must not be.
 var Never = math.Inf(1)
 
-// Match pairs rows with columns so that as many as possible are paired and, among those pairings, the sum of costs is least (the
-// Hungarian method). It returns the column of each row, or -1. Costs may be negative; Never forbids a pair.
-func Match(cost [][]float64) []int {
+// Match pairs rows with columns so that the sum of costs is least, where a row left alone costs what alone says (the Hungarian
+// method): no pair is made that costs more. It returns the column of each row, or -1. Costs may be negative; Never forbids a pair.
+func Match(cost [][]float64, alone float64) []int {
 	rows := len(cost)
 	if rows == 0 {
 		return nil
 	}
 	cols := len(cost[0])
-	// Leaving a row alone costs more than any pairing could gain.
-	alone := 1.0
-	for _, row := range cost {
-		for _, c := range row {
-			if !math.IsInf(c, 1) {
-				alone += math.Abs(c)
-			}
-		}
-	}
 	n := cols + rows // each row has a column of its own that stands for "alone"
 	at := func(i, j int) float64 {
 		if j < cols {

@@ -101,16 +101,8 @@ func (p Persons) finish(ds []vision.Detection, box vision.Letterbox) []vision.De
 
 // Detect finds the faces in each picture, best first.
 func (f Faces) Detect(ctx context.Context, pictures []vision.Image) ([][]face.Face, error) {
-	found, err := f.detect(ctx, pictures, f.Letterbox)
-	if err != nil {
-		return nil, fmt.Errorf("detector: faces: %w", err)
-	}
-	return found, nil
-}
-
-func (f Faces) detect(ctx context.Context, pictures []vision.Image, letterbox func(w, h int) vision.Letterbox) ([][]face.Face, error) {
 	found := make([][]face.Face, 0, len(pictures))
-	err := batches(ctx, f.Network, pictures, letterbox, or(f.Batch, 8), func(box vision.Letterbox, out []tensor.Tensor, n int) error {
+	err := batches(ctx, f.Network, pictures, f.Letterbox, or(f.Batch, 8), func(box vision.Letterbox, out []tensor.Tensor, n int) error {
 		grids, err := yuNetGrids(out, box, n)
 		if err != nil {
 			return err
@@ -124,7 +116,10 @@ func (f Faces) detect(ctx context.Context, pictures []vision.Image, letterbox fu
 		}
 		return nil
 	})
-	return found, err
+	if err != nil {
+		return nil, fmt.Errorf("detector: faces: %w", err)
+	}
+	return found, nil
 }
 
 func (f Faces) finish(faces []face.Face, box vision.Letterbox) []face.Face {

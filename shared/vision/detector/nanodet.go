@@ -1,6 +1,8 @@
 package detector
 
 import (
+	"math"
+
 	"vedette.dev/shared/vision"
 )
 
@@ -45,8 +47,10 @@ func cellCount(w, h int) int {
 	return n
 }
 
+// farthest is how far from the corner anything can be; what a network says beyond is nonsense.
+const farthest = 1e6
+
 // sound says whether a box has a positive and finite size.
 func sound(b vision.Box) bool {
-	const limit = 1e6
-	return b.W > 0 && b.H > 0 && b.W < limit && b.H < limit && b.X > -limit && b.X < limit && b.Y > -limit && b.Y < limit
+	return b.W > 0 && b.H > 0 && b.W < farthest && b.H < farthest && math.Abs(b.X) < farthest && math.Abs(b.Y) < farthest
 }

@@ -36,30 +36,30 @@ func (f Faces) Verify(ctx context.Context, m vision.Image, faces []face.Face) ([
 	least := f
 	least.Least = .05 // a weak second look counts as weak, not as none
 	sums := make([]float64, len(faces))
+	wanted := make([]vision.Box, len(faces)) // where each face is in its crops
+	for i, g := range faces {
+		b := g.Pixels(m.W, m.H).Box
+		side := 2 * max(b.W, b.H)
+		wanted[i] = vision.Box{X: .5 - b.W/side/2, Y: .5 - b.H/side/2, W: b.W / side, H: b.H / side}
+	}
 	for _, width := range widths {
 		crops := make([]vision.Image, 0, 2*len(faces))
 		for _, g := range faces {
 			c := around(m, g.Pixels(m.W, m.H).Box, width)
 			crops = append(crops, c, c.Mirror())
 		}
-		found, err := least.detect(ctx, crops, whole)
+		found, err := least.Detect(ctx, crops)
 		if err != nil {
 			return nil, fmt.Errorf("detector: verify: %w", err)
 		}
 		for i := range found {
-			sums[i/2] += central(found[i])
+			sums[i/2] += again(found[i], wanted[i/2])
 		}
 	}
 	for i := range sums {
 		sums[i] /= float64(2 * len(widths))
 	}
 	return sums, nil
-}
-
-// whole is the letterbox of a crop: its own size, made up to the network's step.
-func whole(w, h int) vision.Letterbox {
-	up := func(n int) int { return (n + step - 1) / step * step }
-	return vision.Letterbox{W: up(w), H: up(h), PictureW: w, PictureH: h}
 }
 
 // around is the square twice the box round its middle, resized so that the box is that wide. What lies outside of the picture is black.
@@ -85,12 +85,11 @@ func around(m vision.Image, b vision.Box, width int) vision.Image {
 	return out
 }
 
-// central is the best score among faces whose middle lies in the middle half of the crop, where the face was.
-func central(found []face.Face) float64 {
-	middle := vision.Box{X: .25, Y: .25, W: .5, H: .5}
+// again is the best score among what was found where the face was: in the middle of the crop and about as large.
+func again(found []face.Face, want vision.Box) float64 {
 	best := 0.0
 	for _, g := range found {
-		if middle.Contains(g.Box.Center()) {
+		if vision.IoU(g.Box, want) > .3 {
 			best = max(best, g.Score)
 		}
 	}

@@ -32,13 +32,15 @@ func (g yuNetGrid) decode(faces []face.Face, w, h, stride int, threshold float64
 			Box:   vision.Box{X: (x+float64(b[0]))*s - bw/2, Y: (y+float64(b[1]))*s - bh/2, W: bw, H: bh},
 			Score: min(math.Sqrt(float64(p)), 1),
 		}}
-		if !sound(f.Box) {
-			continue
-		}
+		good := sound(f.Box)
 		for k := range f.Landmarks {
-			f.Landmarks[k] = vision.Point{X: (x + float64(g.kps[10*i+2*k])) * s, Y: (y + float64(g.kps[10*i+2*k+1])) * s}
+			l := vision.Point{X: (x + float64(g.kps[10*i+2*k])) * s, Y: (y + float64(g.kps[10*i+2*k+1])) * s}
+			f.Landmarks[k] = l
+			good = good && math.Abs(l.X) < farthest && math.Abs(l.Y) < farthest // false for what is not a number
 		}
-		faces = append(faces, f)
+		if good {
+			faces = append(faces, f)
+		}
 	}
 	return faces
 }

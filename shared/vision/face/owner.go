@@ -22,7 +22,8 @@ func Owners(faces, persons []vision.Box) []int {
 		}
 		return none
 	}
-	return vision.Match(cost)
+	const strange = 10 // more than any head's cost: every face that has a head to go on goes on one
+	return vision.Match(cost, strange)
 }
 
 // InHead says whether a face's middle lies in the head part of a person.

@@ -1,8 +1,9 @@
 package track
 
 import (
+	"maps"
 	"math"
-	"time"
+	"slices"
 
 	"vedette.dev/shared/vision"
 )
@@ -42,7 +43,7 @@ func begin(id int, atUS int64, d vision.Detection, aspect float64, o Options) Li
 }
 
 func (l Live) predict(atUS int64, o Options) Live {
-	dt := float64(atUS-l.AtUS) / 1e6
+	dt := max(float64(atUS-l.AtUS)/1e6, 0)
 	turn := sq(o.Turn * l.H.size())
 	l.X, l.Y = l.X.predict(dt, turn), l.Y.predict(dt, turn)
 	l.W, l.H = l.W.predict(dt, sq(o.Swell)), l.H.predict(dt, sq(o.Swell))
@@ -85,32 +86,36 @@ func (s State) Hold(untilUS int64, o Options) State {
 }
 
 // Link joins two segments that were tracked apart: it returns, for each of the later segment's tracks that goes on an earlier one, that
-// one's number. Each of the earlier tracks goes on as one later track at most. Where quiet lies between the segments, Hold the state first.
+// one's number. Each of the earlier tracks goes on as one later track at most. Where quiet lies between the segments, Hold the state
+// first.
 func Link(prev State, next []Track, o Options) map[int]int {
+	// In the order of their beginnings, as a tracker would have met them.
+	began := map[int64][]Track{}
+	for _, n := range next {
+		if len(n.Seen) > 0 {
+			began[n.Seen[0].AtUS] = append(began[n.Seen[0].AtUS], n)
+		}
+	}
 	links := map[int]int{}
-	if len(prev.Live) == 0 || len(next) == 0 {
-		return links
-	}
-	costs := make([][]float64, len(prev.Live))
-	for i, l := range prev.Live {
-		costs[i] = make([]float64, len(next))
-		for j, n := range next {
-			costs[i][j] = vision.Never
-			if len(n.Seen) == 0 {
-				continue
+	live := slices.Clone(prev.Live)
+	for _, at := range slices.Sorted(maps.Keys(began)) {
+		live = slices.DeleteFunc(live, func(l Live) bool { return at-l.SeenUS > o.Keep.Microseconds() })
+		costs := make([][]float64, len(live))
+		for i, l := range live {
+			expected := l.predict(at, o)
+			for _, n := range began[at] {
+				costs[i] = append(costs[i], expected.cost(measured(n.Seen[0].Box, prev.Aspect)))
 			}
-			first := n.Seen[0]
-			gap := time.Duration(first.AtUS-l.SeenUS) * time.Microsecond
-			if gap < 0 || gap > o.Keep {
-				continue
+		}
+		var left []Live
+		for i, j := range vision.Match(costs, newcomer) {
+			if j < 0 {
+				left = append(left, live[i])
+			} else {
+				links[began[at][j].ID] = live[i].ID
 			}
-			costs[i][j] = l.predict(first.AtUS, o).cost(measured(first.Box, prev.Aspect), o)
 		}
-	}
-	for i, j := range vision.Match(costs) {
-		if j >= 0 {
-			links[next[j].ID] = prev.Live[i].ID
-		}
+		live = left
 	}
 	return links
 }

@@ -103,7 +103,7 @@ func (t *Tracker) Step(atUS int64, ds []vision.Detection) ([]int, error) {
 	var high, low []int
 	for i, d := range ds {
 		switch {
-		case d.Box.W <= 0 || d.Box.H <= 0:
+		case !(d.Box.W > 0 && d.Box.H > 0): // nor what is no number
 		case d.Score >= t.options.High:
 			high = append(high, i)
 		case d.Score >= t.options.Low:
@@ -114,10 +114,10 @@ func (t *Tracker) Step(atUS int64, ds []vision.Detection) ([]int, error) {
 	for i := range all {
 		all[i] = i
 	}
-	waiting := t.match(all, high, ds, ids, t.live, Live.cost)
+	waiting := t.match(all, high, ds, ids, Live.cost, newcomer)
 	// A weak detection is trusted only where a track was a moment ago: weak ones are also what shadows and luggage give.
 	recent := slices.DeleteFunc(waiting, func(i int) bool { return atUS-t.live[i].SeenUS > recently.Microseconds() })
-	t.match(recent, low, ds, ids, t.live, Live.overlapCost)
+	t.match(recent, low, ds, ids, Live.overlapCost, 1)
 
 	for _, i := range high {
 		if ids[i] == 0 {
@@ -139,8 +139,7 @@ func (t *Tracker) Step(atUS int64, ds []vision.Detection) ([]int, error) {
 const recently = 700 * time.Millisecond
 
 // match pairs tracks (indices into live) with detections, takes in the measurements, and returns the tracks left over.
-func (t *Tracker) match(tracks, detections []int, ds []vision.Detection, ids []int, live []Live,
-	cost func(Live, measure, Options) float64) []int {
+func (t *Tracker) match(tracks, detections []int, ds []vision.Detection, ids []int, cost func(Live, measure) float64, alone float64) []int {
 	if len(tracks) == 0 || len(detections) == 0 {
 		return tracks
 	}
@@ -148,19 +147,19 @@ func (t *Tracker) match(tracks, detections []int, ds []vision.Detection, ids []i
 	for r, i := range tracks {
 		costs[r] = make([]float64, len(detections))
 		for c, j := range detections {
-			costs[r][c] = cost(live[i], measured(ds[j].Box, t.aspect), t.options)
+			costs[r][c] = cost(t.live[i], measured(ds[j].Box, t.aspect))
 		}
 	}
 	var left []int
-	for r, c := range vision.Match(costs) {
+	for r, c := range vision.Match(costs, alone) {
 		i := tracks[r]
 		if c < 0 {
 			left = append(left, i)
 			continue
 		}
 		j := detections[c]
-		ids[j] = live[i].ID
-		live[i] = live[i].update(measured(ds[j].Box, t.aspect), t.atUS)
+		ids[j] = t.live[i].ID
+		t.live[i] = t.live[i].update(measured(ds[j].Box, t.aspect), t.atUS)
 	}
 	return left
 }
@@ -213,29 +212,36 @@ const (
 	sizeNoise  = .1
 )
 
-// gate is how many standard deviations a detection may lie from where its track is expected, squared.
-const gate = 16
+// newcomer is the cost of taking a detection for somebody new. Costs are logarithms of likelihoods per area, an object's height squared; so
+// this says that of all places of that size one in fifty or so has a newcomer in it. It bounds a certain track to some four standard
+// deviations, and keeps one that has not been seen for long from claiming whoever comes near.
+const newcomer = 4
 
-// cost is how unlikely it is that the detection is of the track: half the squared distance in standard deviations plus the logarithm of
-// those, which keeps an uncertain track from taking what a certain one explains better. Never if it is out of the question.
-func (l Live) cost(m measure, _ Options) float64 {
+// cost is how unlikely it is that the detection is of the track: half the squared distance in standard deviations, plus the logarithm of
+// those, which keeps an uncertain track from taking what a certain one explains better.
+func (l Live) cost(m measure) float64 {
 	h := l.H.size()
 	vx, vy := l.X.Var[0]+sq(placeNoise*h), l.Y.Var[0]+sq(placeNoise*h)
 	vw, vh := l.W.Var+sq(sizeNoise), l.H.Var+sq(sizeNoise)
-	place := sq(m.x-l.X.At)/vx + sq(m.y-l.Y.At)/vy
 	dw, dh := math.Log(m.w)-l.W.Log, math.Log(m.h)-l.H.Log
 	overlap := vision.IoU(m.box(), l.measure().box())
-	// Half of somebody stepping behind a counter moves the middle of the box further than walking does, but the boxes overlap.
-	if place > gate && overlap < .3 || math.Abs(dh) > math.Ln2 && overlap < .2 {
+	if math.Abs(dh) > math.Ln2 && overlap < .2 {
 		return vision.Never
 	}
+	place := sq(m.x-l.X.At)/vx + sq(m.y-l.Y.At)/vy
 	// Sizes jump where somebody is half hidden: beyond a few deviations further ones say little.
-	size := math.Log1p(sq(dw)/vw/4)*4 + math.Log1p(sq(dh)/vh/4)*4
-	return (min(place, 2*gate)+size)/2 + math.Log(math.Sqrt(vx*vy)/sq(h))
+	size := 4*math.Log1p(sq(dw)/vw/4) + 4*math.Log1p(sq(dh)/vh/4)
+	cost := (place+size)/2 + math.Log(math.Sqrt(vx*vy)/sq(h))
+	if overlap >= .3 {
+		// Half of somebody stepping behind a counter moves the middle of the box further than walking does: who is where the track
+		// was expected is no newcomer.
+		cost = min(cost, newcomer-overlap)
+	}
+	return cost
 }
 
 // overlapCost asks a weak detection to lie where the track is expected.
-func (l Live) overlapCost(m measure, _ Options) float64 {
+func (l Live) overlapCost(m measure) float64 {
 	if o := vision.IoU(m.box(), l.measure().box()); o >= .4 {
 		return 1 - o
 	}
