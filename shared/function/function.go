@@ -34,21 +34,22 @@
 //
 //	422  Permanent: makes no sense, whoever tries               not delivered again (dead-letter sink)
 //	400, 413, 415  no CloudEvent, too large, not for us         not delivered again
+//	408  the event did not arrive in whole                      delivered again
 //	409  Busy: somebody else is at it                           delivered again
 //	503  Unavailable: store or sink away; or stopping           delivered again
 //	504  not finished in time                                   delivered again
 //	500  any other error, and every panic                       delivered again
 //
-// An event without whose store ([Runtime.Require]) or sink nothing could be done is answered 503 before it is handled. Plain calls and readiness depend on
-// neither.
+// Where the store ([Runtime.Require]) or the sink is away, an event is answered 503 before it is handled. Plain calls and
+// readiness depend on neither. Knative passes the text of an error on to the dead-letter sink.
 //
 // # What is guaranteed
 //
-// The handler's context ends when the caller hangs up, when VEDETTE_TIMEOUT is over, and when the process must stop. After SIGTERM nothing new is
-// taken; requests under way have VEDETTE_DRAIN to finish, then their contexts end and they have a moment more to
-// close what they opened (with a context of their own: [context.WithoutCancel]); then the process exits with 0. A panic
-// takes down its request only. A native crash takes down the process: the event is delivered again, and [Runtime.Alone]
-// keeps an event that is suspected of it away from the others.
+// The handler's context ends when the caller hangs up, when VEDETTE_TIMEOUT is over, and when the process must stop;
+// once it has ended no error counts as permanent. After SIGTERM nothing new is taken; requests under way have
+// VEDETTE_DRAIN to finish, then their contexts end and they have a moment more to close what they opened (with
+// [context.WithoutCancel]); then the process exits with 0. A panic takes down its request only. A native crash takes down
+// the process: the event is delivered again, and [Runtime.Alone] keeps an event that is suspected of it away from others.
 //
 // Every event is a span named like the function, in the trace that the event brought in its traceparent extension (or
 // header), and every event that is emitted carries that on: one clip, one trace. Every request is one log line, with the
@@ -143,7 +144,8 @@ func Main(name string, config any, build Build) {
 	}
 }
 
-// Run is Main with everything given: it serves until ctx ends and requests are drained. It logs to out the error that it returns.
+// Run is Main with everything given: it serves until ctx ends and requests are drained. The error that it returns it has
+// logged to out.
 func Run(ctx context.Context, name string, config any, lookup func(string) (string, bool), out io.Writer, build Build) (err error) {
 	began := time.Now()
 	var own Config
@@ -236,7 +238,8 @@ func (rt *Runtime) Available(ctx context.Context) error {
 }
 
 // Alone runs do while no other request is handled in this process, and lets none in until it has returned: for work that
-// is suspected of killing the process, so that it does not take innocent neighbours along. It fails if ctx ends before it is alone.
+// is suspected of killing the process, so that it does not take innocent neighbours along. It is called from within a
+// handler, with the handler's context, and fails if that ends before the others have.
 func (rt *Runtime) Alone(ctx context.Context, do func() error) error {
 	return rt.gate.only(ctx, do)
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -40,8 +41,8 @@ func (p *pipes) Accept() (net.Conn, error) {
 func (p *pipes) Close() error   { close(p.closed); return nil }
 func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipes"} }
 
-// deliver posts the sample event over a connection of its own and returns the status, or 0 if there was no answer.
-func (p *pipes) deliver(t *testing.T) int {
+// deliver posts the sample event (or what header says instead) over a connection of its own and returns the status, or 0 if there was no answer.
+func (p *pipes) deliver(t *testing.T, header http.Header) int {
 	client := &http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(context.Context, string, string) (net.Conn, error) {
@@ -58,7 +59,7 @@ func (p *pipes) deliver(t *testing.T) int {
 	if err != nil {
 		t.Error(err)
 	}
-	request.Header = sampleHeader.Clone()
+	request.Header = header.Clone()
 	response, err := client.Do(request)
 	if err != nil {
 		return 0
@@ -100,7 +101,7 @@ func TestDrain(t *testing.T) {
 				h := openOn(t, network, "decode", Config{Sink: someSink, Drain: drain, Timeout: 2 * time.Hour}, handling(test.handle))
 				answered := make(chan int, 1)
 				if test.handle != nil {
-					go func() { answered <- network.deliver(t) }()
+					go func() { answered <- network.deliver(t, sampleHeader) }()
 				} else {
 					answered <- 0
 				}
@@ -118,7 +119,7 @@ func TestDrain(t *testing.T) {
 				if h.err != nil {
 					t.Errorf("ended with %v", h.err)
 				}
-				if status := network.deliver(t); status != 0 {
+				if status := network.deliver(t, sampleHeader); status != 0 {
 					t.Errorf("still answers: %d", status)
 				}
 				if err := h.ready(t.Context()); !errors.Is(err, errStopping) {
@@ -136,18 +137,26 @@ func TestDrain(t *testing.T) {
 }
 
 func TestTimeout(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		network := newPipes()
-		h := openOn(t, network, "decode", Config{Sink: someSink, Timeout: 280 * time.Second}, handling(func(ctx context.Context, _ event.Event) error {
-			<-ctx.Done()
-			return ctx.Err()
-		}))
-		began := time.Now()
-		if status := network.deliver(t); status != http.StatusGatewayTimeout || time.Since(began) != 280*time.Second {
-			t.Errorf("%d after %v, want 504 after 280s", status, time.Since(began))
-		}
-		h.stop()
-	})
+	for name, header := range map[string]http.Header{"event": sampleHeader, "plain call": {"Content-Type": {"image/jpeg"}}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				network := newPipes()
+				wait := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+				h := openOn(t, network, "detect", Config{Sink: someSink, Timeout: 280 * time.Second}, func(_ context.Context, rt *Runtime) (Handler, error) {
+					rt.Plain("image/jpeg", func(_ http.ResponseWriter, r *http.Request) error {
+						_, _ = io.ReadAll(r.Body)
+						return wait(r.Context())
+					})
+					return HandlerFunc(func(ctx context.Context, _ event.Event) error { return wait(ctx) }), nil
+				})
+				began := time.Now()
+				if status := network.deliver(t, header); status != http.StatusGatewayTimeout || time.Since(began) != 280*time.Second {
+					t.Errorf("%d after %v, want 504 after 280s", status, time.Since(began))
+				}
+				h.stop()
+			})
+		})
+	}
 }
 
 // The turn in the process is part of the time a request has, and requests that wait for it are cancelled like others.
@@ -160,7 +169,7 @@ func TestTurn(t *testing.T) {
 		}))
 		answers := make(chan int)
 		for range 3 {
-			go func() { answers <- network.deliver(t) }()
+			go func() { answers <- network.deliver(t, sampleHeader) }()
 		}
 		var got [3]int
 		for i := range got {
@@ -169,6 +178,28 @@ func TestTurn(t *testing.T) {
 		// The second has its turn after 8 s and does not look at the clock; the third never has.
 		if got != [3]int{204, 504, 204} {
 			t.Errorf("answered %v", got)
+		}
+		h.stop()
+	})
+}
+
+// A caller who stalls in the middle of an event does not hold the process up, and is asked to try again.
+func TestStalledBody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := newPipes()
+		h := openOn(t, network, "decode", Config{Sink: someSink}, handling(nil))
+		near, far := net.Pipe()
+		defer near.Close()
+		network.conns <- far
+		began := time.Now()
+		fmt.Fprint(near, "POST / HTTP/1.1\r\nHost: x\r\nCe-Id: 1\r\nContent-Length: 10\r\n\r\nhalf")
+		response, err := http.ReadResponse(bufio.NewReader(near), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != http.StatusRequestTimeout || time.Since(began) != arrival {
+			t.Errorf("%s after %v, want 408 after %v", response.Status, time.Since(began), arrival)
 		}
 		h.stop()
 	})
@@ -197,7 +228,7 @@ func TestHangingRequirement(t *testing.T) {
 			return HandlerFunc(nil), nil
 		})
 		began := time.Now()
-		if status := network.deliver(t); status != 503 || time.Since(began) != requireTimeout {
+		if status := network.deliver(t, sampleHeader); status != 503 || time.Since(began) != requireTimeout {
 			t.Errorf("%d after %v, want 503 after %v", status, time.Since(began), requireTimeout)
 		}
 		h.stop()
@@ -238,7 +269,7 @@ func TestMain(m *testing.M) {
 	Main("sample", &struct {
 		Window int `env:"VEDETTE_WINDOW" default:"4" doc:"segments in flight"`
 	}{}, handling(func(ctx context.Context, _ event.Event) error {
-		os.Stdout.WriteString("handling\n")
+		fmt.Println("handling")
 		<-ctx.Done()
 		return ctx.Err()
 	}))

@@ -23,6 +23,9 @@ import (
 // maxEventBody is more than an event of ours can be: a batch of S3 records, in structured mode.
 const maxEventBody = 1 << 20
 
+// arrival is what an event has to arrive in whole; it is one small message.
+const arrival = 30 * time.Second
+
 // routes is everything that the process answers.
 func (rt *Runtime) routes() http.Handler {
 	mux := http.NewServeMux()
@@ -59,7 +62,12 @@ func claimsEvent(h http.Header) bool {
 // hangs up.
 func (rt *Runtime) event(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
+	connection := http.NewResponseController(w)
+	_ = connection.SetReadDeadline(began.Add(arrival)) // net/http's own connections all can
 	e, err := readEvent(w, r)
+	if err == nil { // all is read; from now on net/http reads only to notice that the caller hangs up
+		_ = connection.SetReadDeadline(time.Time{})
+	}
 	ctx := continueTrace(r.Context(), r.Header, e)
 	ctx, span := rt.tracer.Start(ctx, rt.Name, trace.WithSpanKind(trace.SpanKindConsumer))
 	kind := "malformed"
@@ -93,6 +101,8 @@ func (rt *Runtime) call(w http.ResponseWriter, r *http.Request) {
 	span.SetAttributes(attribute.String("http.request.header.content-type", media))
 	kind := "unsupported"
 	out := &once{ResponseWriter: w}
+	// For a caller who stalls; later than the context, or net/http would take its own deadline for a caller who hung up.
+	_ = http.NewResponseController(w).SetReadDeadline(began.Add(rt.config.Timeout + closing))
 	var do PlainHandler
 	err := rt.attempt(ctx, func(context.Context) error {
 		pattern := ""
@@ -121,10 +131,11 @@ func (rt *Runtime) call(w http.ResponseWriter, r *http.Request) {
 func readEvent(w http.ResponseWriter, r *http.Request) (*event.Event, error) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxEventBody))
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return nil, refuse(http.StatusRequestEntityTooLarge, "the event is larger than %d bytes: put the data into the store and a reference into the event", tooLarge.Limit)
+		return nil, refuse(http.StatusRequestEntityTooLarge,
+			"the event is larger than %d bytes: put the data into the store and a reference into the event", tooLarge.Limit)
 	}
 	if err != nil {
-		return nil, refuse(http.StatusBadRequest, "reading the event: %w", err)
+		return nil, refuse(http.StatusRequestTimeout, "the event did not arrive in whole: %w", err) // the next delivery may
 	}
 	if _, nameless := r.Header["Ce-"]; nameless { // the SDK would panic
 		return nil, refuse(http.StatusBadRequest, "not a CloudEvent: a header Ce- without a name")
@@ -134,7 +145,9 @@ func readEvent(w http.ResponseWriter, r *http.Request) (*event.Event, error) {
 	case binding.EncodingBatch:
 		return nil, refuse(http.StatusUnsupportedMediaType, "a batch of events: send them one by one, in binary or structured mode")
 	case binding.EncodingUnknown:
-		return nil, refuse(http.StatusBadRequest, "not a CloudEvent: the header Ce-Specversion must be 1.0 (binary mode), or the Content-Type application/cloudevents+json (structured mode)")
+		return nil, refuse(http.StatusBadRequest,
+			"not a CloudEvent: the header Ce-Specversion must be 1.0 (binary mode), or "+
+				"the Content-Type application/cloudevents+json (structured mode)")
 	}
 	e, err := binding.ToEvent(r.Context(), message)
 	if err != nil {

@@ -19,7 +19,7 @@ type Metrics struct {
 
 	requests  *prometheus.CounterVec   // kind, outcome
 	handling  *prometheus.HistogramVec // kind
-	turn      prometheus.Histogram
+	turn      prometheus.Observer
 	delivery  *prometheus.HistogramVec // type
 	underway  prometheus.Gauge
 	emitted   *prometheus.CounterVec // type, outcome
@@ -44,7 +44,7 @@ func newMetrics(function string) *Metrics {
 		prometheus.WrapRegistererWithPrefix("vedette_", registry))
 	m.requests = m.counter("requests_total", "Events and plain calls, by type and by what came of them.", "type", "outcome")
 	m.handling = m.histogram("handling_seconds", "From arrival to answer.", seconds, "type")
-	m.turn = m.histogram("turn_wait_seconds", "Time that requests wait inside the process for their turn.", seconds).WithLabelValues().(prometheus.Histogram)
+	m.turn = m.histogram("turn_wait_seconds", "Time that requests wait inside the process for their turn.", seconds).WithLabelValues()
 	m.delivery = m.histogram("delivery_seconds", "From an event's time to its arrival, by the clocks of two machines.", seconds, "type")
 	m.underway = m.gauge("requests_in_flight", "Events and plain calls under way.").WithLabelValues()
 	m.emitted = m.counter("emitted_total", "Events sent to the sink, by what came of them.", "type", "outcome")
