@@ -78,7 +78,7 @@ func Decode(ctx context.Context, src Source, o DecodeOptions) (_ *Decoder, err e
 			d.Close()
 		}
 	}()
-	parameters := in.video.CodecParameters()
+	parameters := in.videoCodec
 	decoder := astiav.FindDecoder(parameters.CodecID())
 	if decoder == nil {
 		return nil, &Unreadable{Reason: UnsupportedCodec,
@@ -172,16 +172,7 @@ func (d *Decoder) end(pts int64) int64 {
 	if duration := (*C.AVFrame)(d.shown.UnsafePointer()).duration; duration > 0 {
 		return pts + rescale(int64(duration), d.in.base, microsecond)
 	}
-	return pts + d.interval()
-}
-
-// interval is how long a frame usually is on display.
-func (d *Decoder) interval() int64 {
-	rate := positive(d.in.video.AvgFrameRate())
-	if rate == 0 {
-		rate = 25
-	}
-	return max(1, int64(1e6/rate))
+	return pts + d.in.interval()
 }
 
 // decode fills f with the next frame within the span and gives its time.
@@ -216,7 +207,7 @@ func (d *Decoder) time(f *astiav.Frame) int64 {
 	if d.last == math.MinInt64 {
 		return 0
 	}
-	return d.last + d.interval()
+	return d.last + d.in.interval()
 }
 
 // receive fills f with the next frame that the decoder has, feeding it as needed.

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
+	"os"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -49,4 +51,12 @@ func TestDecodeGivesEveryFrame(t *testing.T) {
 	if diff := cmp.Diff(want, decodeAll(t, b, DecodeOptions{})); diff != "" {
 		t.Error(diff)
 	}
+}
+
+func TestMain(m *testing.M) {
+	os.Setenv("SVT_LOG", "0") // the AV1 encoder talks
+	if os.Getenv("MEDIA_LOG") != "" {
+		LogTo(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	}
+	os.Exit(m.Run())
 }

@@ -27,6 +27,11 @@ type input struct {
 	video  *astiav.Stream
 	audio  *astiav.Stream // nil: there is none
 	base   astiav.Rational
+
+	// What the streams were like at first. FFmpeg's own go on changing while it reads, so that they depend on where
+	// that began.
+	videoCodec, audioCodec *astiav.CodecParameters
+
 	origin int64 // time of the clip's first frame, in base
 	queue  []*astiav.Packet
 }
@@ -75,7 +80,27 @@ func openInput(ctx context.Context, src Source) (_ *input, err error) {
 	if err := in.chooseStreams(); err != nil {
 		return nil, err
 	}
+	if in.videoCodec, err = copyOf(in.video); err != nil {
+		return nil, err
+	}
+	if in.audio != nil {
+		if in.audioCodec, err = copyOf(in.audio); err != nil {
+			return nil, err
+		}
+	}
 	return in, nil
+}
+
+func copyOf(s *astiav.Stream) (*astiav.CodecParameters, error) {
+	c := astiav.AllocCodecParameters()
+	if c == nil {
+		return nil, errors.New("open clip: out of memory")
+	}
+	if err := s.CodecParameters().Copy(c); err != nil {
+		c.Free()
+		return nil, fmt.Errorf("open clip: %w", err)
+	}
+	return c, nil
 }
 
 // unreadable says why a container did not open.
@@ -231,6 +256,15 @@ func (in *input) since(pts int64) int64 {
 	return rescale(pts-in.origin, in.base, microsecond)
 }
 
+// interval is how long a frame usually is on display, in microseconds.
+func (in *input) interval() int64 {
+	rate := positive(in.video.AvgFrameRate())
+	if rate == 0 {
+		rate = 25
+	}
+	return max(1, int64(1e6/rate))
+}
+
 // rescale converts between time bases and rounds to the nearest, halves away from zero.
 func rescale(v int64, from, to astiav.Rational) int64 {
 	num := int64(from.Num()) * int64(to.Den())
@@ -260,6 +294,12 @@ func (in *input) close() {
 		p.Free()
 	}
 	in.queue = nil
+	for _, c := range []*astiav.CodecParameters{in.videoCodec, in.audioCodec} {
+		if c != nil {
+			c.Free()
+		}
+	}
+	in.videoCodec, in.audioCodec = nil, nil
 	if in.format != nil {
 		in.format.CloseInput()
 		in.format = nil

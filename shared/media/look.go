@@ -43,7 +43,7 @@ type look struct {
 
 func (in *input) look() look {
 	l := look{aspect: 1}
-	if m, ok := in.video.CodecParameters().SideData().DisplayMatrix().Get(); ok {
+	if m, ok := in.videoCodec.SideData().DisplayMatrix().Get(); ok {
 		l.turn = turnOf(m)
 	}
 	aspect := positive(in.format.GuessSampleAspectRatio(in.video, nil))

@@ -61,7 +61,7 @@ func Probe(ctx context.Context, src Source) (*Info, error) {
 }
 
 func (in *input) info() *Info {
-	parameters := in.video.CodecParameters()
+	parameters := in.videoCodec
 	info := &Info{Container: in.container(), Tags: map[string]string{}}
 	if d := in.format.Duration(); d != astiav.NoPtsValue {
 		info.Duration = max(0, d)
@@ -78,7 +78,7 @@ func (in *input) info() *Info {
 		info.Video.Rate = positive(in.video.RFrameRate())
 	}
 	if in.audio != nil {
-		a := in.audio.CodecParameters()
+		a := in.audioCodec
 		info.Audio = &Audio{Codec: a.CodecID().Name(), Rate: a.SampleRate(), Channels: a.ChannelLayout().Channels()}
 	}
 	// The container's own tags win over its streams'.
