@@ -44,6 +44,9 @@ func (w whole) report() findings.Report {
 			End:    seconds(s.EndUS),
 			Active: w.progress.States[s.Index] == ledger.Active,
 		}
+		for _, m := range w.decoded[s.Index].Stretches {
+			told.Motion = append(told.Motion, [2]float64{seconds(m.StartUS), seconds(m.EndUS)})
+		}
 		if w.progress.States[s.Index] == ledger.Failed {
 			told.Failed = w.progress.Dead[s.Index][0]
 			r.Status, r.Reason = findings.StatusFailed, told.Failed+" of a segment was given up"

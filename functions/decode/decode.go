@@ -7,7 +7,9 @@ package decode
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 
@@ -44,13 +46,22 @@ type Decoder interface {
 // Clip is the video of a segment: what the gate judges, and what frames are sampled from.
 type Clip interface {
 	Video
-	// Sample stages frames: rate a second on the clip's grid, or only the first where rate is 0.
-	Sample(ctx context.Context, rate float64, width, height int) (Sampled, error)
+	// Sample goes through rate frames a second, on the clip's grid, in at most this size; all frames where rate is 0.
+	Sample(ctx context.Context, rate float64, width, height int) (Samples, error)
 	Close() error
 }
 
-// Sampled are staged frames.
-type Sampled struct {
+// Samples yields the sampled frames as small pictures, and stages them.
+type Samples interface {
+	Pictures
+	// Stage stages the frame that Next has shown last.
+	Stage() error
+	// Finish ends the staging.
+	Finish() (Staged, error)
+}
+
+// Staged are staged frames.
+type Staged struct {
 	Times    []int64 // µs
 	Width    int     // of each frame, px
 	Height   int
@@ -108,30 +119,38 @@ func (f *Function) decode(ctx context.Context, s events.OfSegment) (findings.Dec
 	}
 	defer clip.Close()
 
-	verdict, err := Gate(ctx, clip, segment.StartUS, segment.EndUS)
-	if err != nil {
-		return findings.Decoded{}, fmt.Errorf("look for motion: %w", err)
-	}
-	found := findings.Decoded{Active: verdict.Active, Rule: verdict.Rule, Score: verdict.Score}
+	found := findings.Decoded{Rule: byPackets}
 	found.Width, found.Height = clip.Size()
-	if verdict.Active || s.Segment == 0 {
-		rate := f.Rate
-		if !verdict.Active {
-			rate = 0
-		}
-		sampled, err := clip.Sample(ctx, rate, f.Width, f.Height)
-		if err != nil {
+	var sure bool
+	if found.Score, sure, err = still(ctx, clip, segment.StartUS, segment.EndUS); err != nil {
+		return found, fmt.Errorf("look for motion: %w", err)
+	}
+	var staged Staged
+	if !sure {
+		var m motion
+		if staged, err = f.sample(ctx, clip, f.Rate, &m); err != nil {
 			return found, fmt.Errorf("sample frames: %w", err)
 		}
-		if len(sampled.Times) > 0 {
-			ref, err := f.Ledger.Side(ctx, s.Clip, "mkv", "video/x-matroska", sampled.Matroska)
-			if err != nil {
-				return found, err
+		found.Rule, found.Score = byPictures, m.score()
+		found.Stretches = m.stretches(segment.StartUS, segment.EndUS)
+		found.Active = len(found.Stretches) > 0
+		found.Broken = staged.Broken
+	}
+	if !found.Active {
+		staged = Staged{}
+		if s.Segment == 0 {
+			if staged, err = f.first(ctx, clip); err != nil {
+				return found, fmt.Errorf("take the first frame: %w", err)
 			}
-			found.Frames, found.Staged = sampled.Times, &ref
-			found.StagedWidth, found.StagedHeight = sampled.Width, sampled.Height
 		}
-		found.Broken = sampled.Broken
+	}
+	if len(staged.Times) > 0 {
+		ref, err := f.Ledger.Side(ctx, s.Clip, "mkv", "video/x-matroska", staged.Matroska)
+		if err != nil {
+			return found, err
+		}
+		found.Frames, found.Staged = staged.Times, &ref
+		found.StagedWidth, found.StagedHeight = staged.Width, staged.Height
 	}
 	cost := watch.Cost()
 	found.Made = findings.Made{
@@ -141,4 +160,50 @@ func (f *Function) decode(ctx context.Context, s events.OfSegment) (findings.Dec
 		Seconds:    cost.WallSeconds,
 	}
 	return found, nil
+}
+
+// The rules by which the gate decides.
+const (
+	byPackets  = "packets"
+	byPictures = "pictures"
+)
+
+// sample stages the sampled frames, and shows them to m.
+func (f *Function) sample(ctx context.Context, clip Clip, rate float64, m *motion) (Staged, error) {
+	samples, err := clip.Sample(ctx, rate, f.Width, f.Height)
+	if err != nil {
+		return Staged{}, err
+	}
+	defer samples.Close()
+	for {
+		p, err := samples.Next()
+		if errors.Is(err, io.EOF) {
+			return samples.Finish()
+		}
+		if err != nil {
+			return Staged{}, err
+		}
+		m.see(p)
+		if err := samples.Stage(); err != nil {
+			return Staged{}, err
+		}
+	}
+}
+
+// first stages the first frame that can be decoded.
+func (f *Function) first(ctx context.Context, clip Clip) (Staged, error) {
+	samples, err := clip.Sample(ctx, 0, f.Width, f.Height)
+	if err != nil {
+		return Staged{}, err
+	}
+	defer samples.Close()
+	if _, err := samples.Next(); errors.Is(err, io.EOF) {
+		return Staged{}, nil
+	} else if err != nil {
+		return Staged{}, err
+	}
+	if err := samples.Stage(); err != nil {
+		return Staged{}, err
+	}
+	return samples.Finish()
 }

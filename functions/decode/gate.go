@@ -8,14 +8,14 @@ import (
 	"slices"
 )
 
-// The gate says whether anything moves in a segment. It is a pure function of the segment's bytes: nothing of its
-// neighbours, of the time it runs at or of the machine it runs on enters.
+// The gate says whether anything moves in a segment, and when. It is a pure function of the segment's bytes: nothing of
+// its neighbours, of the time it runs at or of the machine it runs on enters.
 //
-//  1. It looks at the pictures of the first second. Something moves: active.
-//  2. Nothing does. Then the sizes of the packets in that second are what stillness costs this encoder here. Where the
-//     sizes tell (frames between keyframes are small against keyframes, which is not so with intra-only codecs and an
-//     encoder that fills a constant rate) and no stretch of the rest costs noticeably more: quiet, by packets alone.
-//  3. Otherwise it looks at all pictures, until something moves.
+//  1. It looks at the pictures of the first second. If nothing moves there, the sizes of the packets in that second are
+//     what stillness costs this encoder here. Where the sizes tell (frames between keyframes are small against keyframes,
+//     which is not so with intra-only codecs and an encoder that fills a constant rate) and no stretch of the rest costs
+//     noticeably more: quiet, by packets alone, and nothing else is decoded.
+//  2. Otherwise it looks at the pictures that are sampled, all of them: the segment is active if something moves.
 //
 // It errs on the side of looking: a wrong suspicion costs seconds of a processor, a wrong "quiet" costs a visitor.
 
@@ -42,7 +42,7 @@ type Pictures interface {
 // Video is a segment to be judged.
 type Video interface {
 	Packets(ctx context.Context) ([]Packet, error)
-	// Look yields the pictures nearest to a grid of lookRate a second, at most lookWidth wide, before the time untilUS.
+	// Look yields LookRate pictures a second, at most LookWidth by LookHeight, before the time untilUS.
 	Look(ctx context.Context, untilUS int64) (Pictures, error)
 	// Size is that of the displayed picture, in pixels.
 	Size() (width, height int)
@@ -68,31 +68,38 @@ const (
 	floorShare = 1. / 5000
 )
 
-// Verdict is the gate's.
-type Verdict struct {
-	Active bool
-	Rule   string  // "packets" or "pictures"
-	Score  float64 // 1 is the threshold
-}
-
-// Gate judges the segment from startUS to endUS.
-func Gate(ctx context.Context, v Video, startUS, endUS int64) (Verdict, error) {
+// still is the gate's first step. It is sure only of quiet; score is how much speaks against that, 1 being the threshold.
+func still(ctx context.Context, v Video, startUS, endUS int64) (score float64, sure bool, err error) {
+	firstLook := startUS + firstLookUS
+	if endUS <= firstLook {
+		return 0, false, nil // so short that all of it is looked at
+	}
+	pictures, err := v.Look(ctx, firstLook)
+	if err != nil {
+		return 0, false, err
+	}
+	defer pictures.Close()
 	var m motion
-	first, err := look(ctx, v, min(startUS+firstLookUS, endUS), &m)
-	if err != nil || first >= 1 || startUS+firstLookUS >= endUS {
-		return Verdict{Active: first >= 1, Rule: "pictures", Score: first}, err
+	for {
+		p, err := pictures.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return 0, false, err
+		}
+		m.see(p)
+	}
+	if m.score() >= 1 {
+		return m.score(), false, nil
 	}
 	packets, err := v.Packets(ctx)
 	if err != nil {
-		return Verdict{}, err
+		return 0, false, err
 	}
 	width, height := v.Size()
-	if suspicion, tell := suspicion(packets, startUS, width*height); tell && suspicion < 1 {
-		return Verdict{Rule: "packets", Score: suspicion}, nil
-	}
-	m = motion{}
-	all, err := look(ctx, v, endUS, &m)
-	return Verdict{Active: all >= 1, Rule: "pictures", Score: all}, err
+	score, tell := suspicion(packets, startUS, width*height)
+	return score, tell && score < 1, nil
 }
 
 // suspicion compares what the frames after the first second cost with what those in it did; 1 is the threshold. It says
@@ -154,25 +161,4 @@ func meanAndDeviation(values []float64) (mean, deviation float64) {
 		deviation += (v - mean) * (v - mean)
 	}
 	return mean, math.Sqrt(deviation / float64(len(values)))
-}
-
-// look shows the pictures before untilUS to m, until it has seen enough, and returns its score.
-func look(ctx context.Context, v Video, untilUS int64, m *motion) (float64, error) {
-	pictures, err := v.Look(ctx, untilUS)
-	if err != nil {
-		return 0, err
-	}
-	defer pictures.Close()
-	score := 0.
-	for score < 1 {
-		p, err := pictures.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return 0, err
-		}
-		score = max(score, m.see(p))
-	}
-	return score, nil
 }

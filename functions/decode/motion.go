@@ -3,6 +3,8 @@ package decode
 import (
 	"math"
 	"slices"
+
+	"vedette.dev/shared/findings"
 )
 
 const (
@@ -12,25 +14,25 @@ const (
 	// stirred is by how many grey levels a cell must change at least, and noiseTimes by how many times the picture's
 	// own noise.
 	stirred, noiseTimes = 6., 6.
-	// together is how many touching cells must have changed, and running how many pictures in a row must show it: noise
-	// does neither.
-	together, running = 3, 2
+	// together is how many touching cells must have changed: those that noise changes lie apart.
+	together = 3
 	// before is how many pictures back is compared with as well as the last one, so that a slow walk is seen.
 	before = 4
 )
 
-// motion sees pictures, in order, and says how much moves in them.
+// motion sees pictures, in order, and remembers when something moved in them.
 type motion struct {
 	past  [][]float32 // cells of the last pictures
-	runs  int         // pictures in a row that showed motion
 	width int         // in cells
+	times []int64     // of all pictures, µs
+	moved []float64   // how much moved in each; 1 is the threshold
 }
 
-// see takes in the next picture and returns how much moves up to now; 1 is the threshold.
-func (m *motion) see(p Picture) float64 {
+// see takes in the next picture.
+func (m *motion) see(p Picture) {
 	columns, rows := p.Width/cell, p.Height/cell
 	if columns == 0 || rows == 0 {
-		return 0
+		return
 	}
 	now := average(p, columns, rows)
 	if m.width != columns {
@@ -44,12 +46,51 @@ func (m *motion) see(p Picture) float64 {
 	if len(m.past) > before {
 		m.past = m.past[1:]
 	}
-	if moved < together {
-		m.runs = 0
-		return float64(moved) / together / running
+	m.times = append(m.times, p.US)
+	m.moved = append(m.moved, float64(moved)/together)
+}
+
+// lasting is how much moved in a picture and in one beside it: a flash is no motion.
+func (m *motion) lasting(i int) float64 {
+	beside := 0.
+	if i > 0 {
+		beside = m.moved[i-1]
 	}
-	m.runs++
-	return float64(m.runs) / running
+	if i+1 < len(m.moved) {
+		beside = max(beside, m.moved[i+1])
+	}
+	return min(m.moved[i], beside)
+}
+
+// score is how much moved at most; 1 is the threshold.
+func (m *motion) score() float64 {
+	most := 0.
+	for i := range m.moved {
+		most = max(most, m.lasting(i))
+	}
+	return most
+}
+
+// around is how long before and after motion a stretch is active, and between is how long a pause in it may be: people
+// stop and go on.
+const aroundUS, betweenUS = 1_000_000, 2_000_000
+
+// stretches is when something moved, between two times.
+func (m *motion) stretches(startUS, endUS int64) []findings.Stretch {
+	var found []findings.Stretch
+	for i, us := range m.times {
+		if m.lasting(i) < 1 {
+			continue
+		}
+		// What differs from the picture before moved somewhere between the two.
+		from, to := max(us-aroundUS, startUS), min(us+aroundUS, endUS)
+		if n := len(found); n > 0 && from <= found[n-1].EndUS+betweenUS {
+			found[n-1].EndUS = to
+		} else {
+			found = append(found, findings.Stretch{StartUS: from, EndUS: to})
+		}
+	}
+	return found
 }
 
 // average is the brightness of each cell.

@@ -48,17 +48,24 @@ type Ref struct {
 
 // Decoded is what decode says of a segment.
 type Decoded struct {
-	Made         Made    `json:"made"`
-	Active       bool    `json:"active"`                 // something moved
-	Rule         string  `json:"rule"`                   // which rule of the gate decided: "packets", "pictures", ...
-	Score        float64 `json:"score"`                  // how much moved, by that rule; 1 is the threshold
-	Width        int     `json:"width"`                  // of the displayed picture, before any scaling, in pixels
-	Height       int     `json:"height"`                 //
-	Frames       []int64 `json:"frames,omitempty"`       // time of each staged frame, in order, µs
-	StagedWidth  int     `json:"staged_width,omitempty"` // of the staged frames, px
-	StagedHeight int     `json:"staged_height,omitempty"`
-	Staged       *Ref    `json:"staged,omitempty"` // Matroska of JPEGs, one for each of Frames; gone when the clip is completed
-	Broken       int     `json:"broken,omitempty"` // frames that could not be decoded
+	Made         Made      `json:"made"`
+	Active       bool      `json:"active"`                 // something moved
+	Stretches    []Stretch `json:"stretches,omitempty"`    // when, with a second around it
+	Rule         string    `json:"rule"`                   // which rule of the gate decided: "packets", "pictures", ...
+	Score        float64   `json:"score"`                  // how much moved, by that rule; 1 is the threshold
+	Width        int       `json:"width"`                  // of the displayed picture, before any scaling, in pixels
+	Height       int       `json:"height"`                 //
+	Frames       []int64   `json:"frames,omitempty"`       // time of each staged frame, in order, µs
+	StagedWidth  int       `json:"staged_width,omitempty"` // of the staged frames, px
+	StagedHeight int       `json:"staged_height,omitempty"`
+	Staged       *Ref      `json:"staged,omitempty"` // Matroska of JPEGs, one for each of Frames; gone when the clip is completed
+	Broken       int       `json:"broken,omitempty"` // frames that could not be decoded
+}
+
+// Stretch is a time within a segment in which something moved.
+type Stretch struct {
+	StartUS int64 `json:"start_us"`
+	EndUS   int64 `json:"end_us"`
 }
 
 // Objects is what detect says of a segment.
@@ -185,10 +192,11 @@ type Origin struct {
 
 // ReportedSegment is a segment as the report tells it.
 type ReportedSegment struct {
-	Start  float64 `json:"start"` // seconds
-	End    float64 `json:"end"`
-	Active bool    `json:"active"`
-	Failed string  `json:"failed,omitempty"` // the step that was given up
+	Start  float64      `json:"start"` // seconds
+	End    float64      `json:"end"`
+	Active bool         `json:"active"`
+	Motion [][2]float64 `json:"motion,omitempty"` // when something moved, from and to
+	Failed string       `json:"failed,omitempty"` // the step that was given up
 }
 
 // ReportedTrack is a track of the clip.

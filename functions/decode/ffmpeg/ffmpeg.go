@@ -77,36 +77,30 @@ func (c *clip) Look(ctx context.Context, untilUS int64) (decode.Pictures, error)
 	if err != nil {
 		return nil, err
 	}
-	return &pictures{d: d}, nil
+	return &look{d: d}, nil
 }
 
-type pictures struct {
+// look yields small grey pictures.
+type look struct {
 	d   *media.Decoder
 	pix []byte
 }
 
-func (p *pictures) Next() (decode.Picture, error) {
-	f, err := p.d.Next()
+func (l *look) Next() (decode.Picture, error) {
+	f, err := l.d.Next()
 	if err != nil {
 		return decode.Picture{}, err
 	}
-	pix, stride := f.Plane(0)
-	if stride != f.Width() {
-		p.pix = p.pix[:0]
-		for y := range f.Height() {
-			p.pix = append(p.pix, pix[y*stride:y*stride+f.Width()]...)
-		}
-		pix = p.pix
-	}
-	return decode.Picture{US: f.PTS, Width: f.Width(), Height: f.Height(), Pix: pix}, nil
+	l.pix = shrink(l.pix[:0], f, 1)
+	return decode.Picture{US: f.PTS, Width: f.Width(), Height: f.Height(), Pix: l.pix}, nil
 }
 
-func (p *pictures) Close() error {
-	p.d.Close()
+func (l *look) Close() error {
+	l.d.Close()
 	return nil
 }
 
-func (c *clip) Sample(ctx context.Context, rate float64, width, height int) (decode.Sampled, error) {
+func (c *clip) Sample(ctx context.Context, rate float64, width, height int) (decode.Samples, error) {
 	d, err := media.Decode(ctx, c.source, media.DecodeOptions{
 		Span:      &c.span,
 		Rate:      rate,
@@ -116,29 +110,64 @@ func (c *clip) Sample(ctx context.Context, rate float64, width, height int) (dec
 		Threads:   c.threads,
 	})
 	if err != nil {
-		return decode.Sampled{}, err
+		return nil, err
 	}
-	defer d.Close()
-	var stage media.Stage
-	defer stage.Close()
-	var s decode.Sampled
-	for {
-		f, err := d.Next()
-		if errors.Is(err, io.EOF) {
-			break
+	return &samples{d: d}, nil
+}
+
+// samples yields sampled frames made small, and stages them.
+type samples struct {
+	d             *media.Decoder
+	shown         *media.Frame
+	small         []byte
+	stage         media.Stage
+	width, height int
+}
+
+func (s *samples) Next() (decode.Picture, error) {
+	var err error
+	if s.shown, err = s.d.Next(); err != nil {
+		return decode.Picture{}, err
+	}
+	w, h := s.shown.Width(), s.shown.Height()
+	by := max(1, (w+decode.LookWidth-1)/decode.LookWidth, (h+decode.LookHeight-1)/decode.LookHeight)
+	s.small = shrink(s.small[:0], s.shown, by)
+	return decode.Picture{US: s.shown.PTS, Width: w / by, Height: h / by, Pix: s.small}, nil
+}
+
+// shrink appends the luma of a frame, averaged over squares of by pixels.
+func shrink(to []byte, f *media.Frame, by int) []byte {
+	pix, stride := f.Plane(0)
+	sums := make([]int, f.Width()/by)
+	for y := range f.Height() / by {
+		clear(sums)
+		for dy := range by {
+			row := pix[(y*by+dy)*stride:]
+			for x := range sums {
+				for _, b := range row[x*by : x*by+by] {
+					sums[x] += int(b)
+				}
+			}
 		}
-		if err != nil {
-			return s, err
-		}
-		if err := stage.Add(f); err != nil {
-			return s, err
-		}
-		s.Width, s.Height = f.Width(), f.Height()
-		if rate == 0 {
-			break // one is enough
+		for _, sum := range sums {
+			to = append(to, byte(sum/(by*by)))
 		}
 	}
-	s.Broken = d.Skipped()
-	s.Matroska, s.Times, err = stage.Finish()
-	return s, err
+	return to
+}
+
+func (s *samples) Stage() error {
+	s.width, s.height = s.shown.Width(), s.shown.Height()
+	return s.stage.Add(s.shown)
+}
+
+func (s *samples) Finish() (decode.Staged, error) {
+	body, times, err := s.stage.Finish()
+	return decode.Staged{Times: times, Width: s.width, Height: s.height, Matroska: body, Broken: s.d.Skipped()}, err
+}
+
+func (s *samples) Close() error {
+	s.stage.Close()
+	s.d.Close()
+	return nil
 }
