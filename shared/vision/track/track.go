@@ -40,7 +40,7 @@ type Options struct {
 func Persons() Options {
 	return Options{
 		High: .45, Low: .15, Hits: 3, Peak: .6, Sure: .75, Keep: 2 * time.Second,
-		Speed: 1, Turn: .8, Swell: .3,
+		Speed: 1, Turn: .5, Swell: .3,
 	}
 }
 
@@ -48,7 +48,7 @@ func Persons() Options {
 func Faces() Options {
 	return Options{
 		High: .6, Low: .5, Hits: 3, Peak: .7, Sure: .85, Keep: 2 * time.Second,
-		Speed: 5, Turn: 4, Swell: .3,
+		Speed: 5, Turn: 3, Swell: .3,
 	}
 }
 
@@ -93,14 +93,14 @@ func (t *Tracker) Step(atUS int64, ds []vision.Detection) ([]int, error) {
 	if t.started && atUS < t.atUS {
 		return nil, fmt.Errorf("track: a frame at %d µs after one at %d µs: frames must come in order", atUS, t.atUS)
 	}
+	before := t.atUS
 	t.atUS, t.started = atUS, true
 	t.live = slices.DeleteFunc(t.live, func(l Live) bool { return atUS-l.SeenUS > t.options.Keep.Microseconds() })
 	for i := range t.live {
 		t.live[i] = t.live[i].predict(atUS, t.options)
 	}
 
-	ids := make([]int, len(ds))
-	var high, low []int
+	var high, low, recent, lost []int
 	for i, d := range ds {
 		switch {
 		case !(d.Box.W > 0 && d.Box.H > 0): // nor what is no number
@@ -110,15 +110,21 @@ func (t *Tracker) Step(atUS int64, ds []vision.Detection) ([]int, error) {
 			low = append(low, i)
 		}
 	}
-	all := make([]int, len(t.live))
-	for i := range all {
-		all[i] = i
+	for i, l := range t.live {
+		if before-l.SeenUS <= recently.Microseconds() {
+			recent = append(recent, i)
+		} else {
+			lost = append(lost, i)
+		}
 	}
-	waiting := t.match(all, high, ds, ids, Live.cost, newcomer)
-	// A weak detection is trusted only where a track was a moment ago: weak ones are also what shadows and luggage give.
-	recent := slices.DeleteFunc(waiting, func(i int) bool { return atUS-t.live[i].SeenUS > recently.Microseconds() })
-	t.match(recent, low, ds, ids, Live.overlapCost, 1)
 
+	ids := make([]int, len(ds))
+	recent = t.match(recent, high, ds, ids, Live.cost, newcomer)
+	// A weak detection is trusted only where a track was a moment ago: weak ones are also what shadows and luggage give.
+	t.match(recent, low, ds, ids, Live.overlapCost, 1)
+	// Between two who walk close together detectors see a third now and then. That is for nobody who was lost elsewhere.
+	apart := slices.DeleteFunc(slices.Clone(high), func(i int) bool { return ids[i] != 0 || covered(i, ds, ids) })
+	t.match(lost, apart, ds, ids, Live.cost, newcomer)
 	for _, i := range high {
 		if ids[i] == 0 {
 			t.last++
@@ -135,19 +141,30 @@ func (t *Tracker) Step(atUS int64, ds []vision.Detection) ([]int, error) {
 	return ids, nil
 }
 
-// recently is how long a track may have been unseen for a weak detection to carry it on.
-const recently = 700 * time.Millisecond
+// recently is for how long before the last frame a track may have been unseen and still count as followed.
+const recently = 500 * time.Millisecond
+
+// covered says whether a detection lies on others that belong to tracks.
+func covered(i int, ds []vision.Detection, ids []int) bool {
+	sum := 0.0
+	for j, id := range ids {
+		if id != 0 {
+			sum += ds[i].Box.Intersect(ds[j].Box).Area()
+		}
+	}
+	return sum > .7*ds[i].Box.Area()
+}
 
 // match pairs tracks (indices into live) with detections, takes in the measurements, and returns the tracks left over.
 func (t *Tracker) match(tracks, detections []int, ds []vision.Detection, ids []int, cost func(Live, measure) float64, alone float64) []int {
-	if len(tracks) == 0 || len(detections) == 0 {
-		return tracks
-	}
 	costs := make([][]float64, len(tracks))
 	for r, i := range tracks {
 		costs[r] = make([]float64, len(detections))
 		for c, j := range detections {
-			costs[r][c] = cost(t.live[i], measured(ds[j].Box, t.aspect))
+			costs[r][c] = vision.Never
+			if ids[j] == 0 {
+				costs[r][c] = cost(t.live[i], measured(ds[j].Box, t.aspect))
+			}
 		}
 	}
 	var left []int
