@@ -4,6 +4,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"time"
 
 	"vedette.dev/shared/vision"
 )
@@ -66,12 +67,24 @@ func (l Live) measure() measure {
 // Box is where the object is expected, in fractions of a picture of that aspect.
 func (l Live) Box(aspect float64) vision.Box { return l.measure().box().Scale(1/aspect, 1) }
 
+// recently is for how long before a frame a track may have been unseen and still count as followed.
+const recently = 500 * time.Millisecond
+
+// followed says whether the object was there at a frame, or a moment before it.
+func (l Live) followed(atUS int64) bool { return atUS-l.SeenUS <= recently.Microseconds() }
+
+// over says whether the track has ended for a frame that comes after one before it: it was waited for long enough, or it has been lost
+// before it was confirmed.
+func (l Live) over(beforeUS, atUS int64, o Options) bool {
+	return atUS-l.SeenUS > o.Keep.Microseconds() || !l.followed(beforeUS) && !o.Confirmed(l.Hits, l.Peak)
+}
+
 // Hold carries a state over a stretch in which nothing moved, to its end: whoever was there at its beginning is there still, at the same
 // place; tracks that had been lost before are not. A state held again stays the same but for the time.
 func (s State) Hold(untilUS int64, o Options) State {
 	held := State{AtUS: max(untilUS, s.AtUS), Aspect: s.Aspect, Last: s.Last, Live: []Live{}}
 	for _, l := range s.Live {
-		if s.AtUS-l.SeenUS > recently.Microseconds() {
+		if !l.followed(s.AtUS) {
 			continue
 		}
 		h := l.H.size()
@@ -97,9 +110,9 @@ func Link(prev State, next []Track, o Options) map[int]int {
 		}
 	}
 	links := map[int]int{}
-	live := slices.Clone(prev.Live)
+	live, before := slices.Clone(prev.Live), prev.AtUS
 	for _, at := range slices.Sorted(maps.Keys(began)) {
-		live = slices.DeleteFunc(live, func(l Live) bool { return at-l.SeenUS > o.Keep.Microseconds() })
+		live = slices.DeleteFunc(live, func(l Live) bool { return l.over(before, at, o) })
 		costs := make([][]float64, len(live))
 		for i, l := range live {
 			expected := l.predict(at, o)
@@ -115,7 +128,7 @@ func Link(prev State, next []Track, o Options) map[int]int {
 				links[began[at][j].ID] = live[i].ID
 			}
 		}
-		live = left
+		live, before = left, at
 	}
 	return links
 }

@@ -95,12 +95,12 @@ func (t *Tracker) Step(atUS int64, ds []vision.Detection) ([]int, error) {
 	}
 	before := t.atUS
 	t.atUS, t.started = atUS, true
-	t.live = slices.DeleteFunc(t.live, func(l Live) bool { return atUS-l.SeenUS > t.options.Keep.Microseconds() })
+	t.live = slices.DeleteFunc(t.live, func(l Live) bool { return l.over(before, atUS, t.options) })
 	for i := range t.live {
 		t.live[i] = t.live[i].predict(atUS, t.options)
 	}
 
-	var high, low, recent, lost []int
+	var high, low, sure, tentative, lost []int
 	for i, d := range ds {
 		switch {
 		case !(d.Box.W > 0 && d.Box.H > 0): // nor what is no number
@@ -111,17 +111,21 @@ func (t *Tracker) Step(atUS int64, ds []vision.Detection) ([]int, error) {
 		}
 	}
 	for i, l := range t.live {
-		if before-l.SeenUS <= recently.Microseconds() {
-			recent = append(recent, i)
-		} else {
+		switch {
+		case !l.followed(before):
 			lost = append(lost, i)
+		case t.options.Confirmed(l.Hits, l.Peak):
+			sure = append(sure, i)
+		default:
+			tentative = append(tentative, i)
 		}
 	}
 
 	ids := make([]int, len(ds))
-	recent = t.match(recent, high, ds, ids, Live.cost, newcomer)
+	sure = t.match(sure, high, ds, ids, Live.cost, newcomer)
+	tentative = t.match(tentative, high, ds, ids, Live.cost, newcomer)
 	// A weak detection is trusted only where a track was a moment ago: weak ones are also what shadows and luggage give.
-	t.match(recent, low, ds, ids, Live.overlapCost, 1)
+	t.match(append(sure, tentative...), low, ds, ids, Live.overlapCost, 1)
 	// Between two who walk close together detectors see a third now and then. That is for nobody who was lost elsewhere.
 	apart := slices.DeleteFunc(slices.Clone(high), func(i int) bool { return ids[i] != 0 || covered(i, ds, ids) })
 	t.match(lost, apart, ds, ids, Live.cost, newcomer)
@@ -140,9 +144,6 @@ func (t *Tracker) Step(atUS int64, ds []vision.Detection) ([]int, error) {
 	}
 	return ids, nil
 }
-
-// recently is for how long before the last frame a track may have been unseen and still count as followed.
-const recently = 500 * time.Millisecond
 
 // covered says whether a detection lies on others that belong to tracks.
 func covered(i int, ds []vision.Detection, ids []int) bool {
