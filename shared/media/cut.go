@@ -1,11 +1,13 @@
 package media
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -118,7 +120,7 @@ func openCut(ctx context.Context, src Source, from int64) (*input, error) {
 	if err != nil || from == 0 {
 		return in, err
 	}
-	if in.seek(from - resumeDistance) {
+	if in.reorder == nil && in.seek(from-resumeDistance) {
 		found, err := in.skipTo(from)
 		if err != nil {
 			in.close()
@@ -285,7 +287,7 @@ func (s *cutting) collect() (*astiav.Packet, error) {
 			s.addPicture(p, at, key)
 		}
 		if s.held > s.options.Memory {
-			if err := s.flush(); err != nil {
+			if err := s.flush(s.shownUntil - maxInterleave); err != nil {
 				return nil, err
 			}
 		}
@@ -328,9 +330,18 @@ func (s *cutting) count(p *astiav.Packet) {
 // keyframe first, to be read again.
 func (s *cutting) finish(key *astiav.Packet) error {
 	ahead := []*astiav.Packet{key}
+	// Sound may come before its picture, too.
+	s.audio = slices.DeleteFunc(s.audio, func(p *astiav.Packet) bool {
+		later := s.in.soundTime(p) >= s.end
+		if later {
+			ahead = append(ahead, p)
+		}
+		return later
+	})
+	first := len(ahead)
 	defer func() { s.in.queue = append(ahead, s.in.queue...) }()
 	pictures, sound := false, s.in.audio == nil
-	last := 0 // picture that is shown before the keyframe
+	last := 0 // that is shown before the keyframe
 	var size int64
 	for after := 0; (!pictures || !sound) && size < s.options.Memory; {
 		p, err := s.in.read()
@@ -370,8 +381,8 @@ func (s *cutting) finish(key *astiav.Packet) error {
 	if last == 0 {
 		return nil
 	}
-	for _, p := range ahead[:last+1] {
-		if !s.in.isVideo(p) || p.Pts() == astiav.NoPtsValue {
+	for i, p := range ahead[:last+1] {
+		if i > 0 && i < first || !s.in.isVideo(p) || p.Pts() == astiav.NoPtsValue {
 			continue
 		}
 		c := p.Clone()
@@ -389,7 +400,7 @@ func (s *cutting) finish(key *astiav.Packet) error {
 
 // close writes what is held and ends the file.
 func (s *cutting) close() (*Segment, error) {
-	if err := s.flush(); err != nil {
+	if err := s.flush(math.MaxInt64); err != nil {
 		return nil, err
 	}
 	if err := s.out.end(); err != nil {
@@ -408,61 +419,65 @@ func (s *cutting) close() (*Segment, error) {
 	return segment, nil
 }
 
-// flush writes what is held, in the order of decoding.
-func (s *cutting) flush() error {
+// flush writes what is held, in the order of decoding: all pictures, and the sound before a time.
+func (s *cutting) flush(until int64) error {
 	if s.out == nil {
 		if err := s.begin(); err != nil {
 			return err
 		}
 	}
-	defer func() {
-		s.drop()
-	}()
-	if s.aOut != nil {
-		slices.SortStableFunc(s.audio, func(a, b *astiav.Packet) int { return int(a.Dts() - b.Dts()) })
-	}
-	audio := s.audio
+	slices.SortStableFunc(s.audio, func(a, b *astiav.Packet) int { return cmp.Compare(s.in.soundTime(a), s.in.soundTime(b)) })
 	for _, p := range s.video {
 		p.SetPts(p.Pts() - s.in.origin)
 		if p.Dts() != astiav.NoPtsValue {
 			p.SetDts(p.Dts() - s.in.origin)
 		}
 		s.time.set(p)
-		at := rescale(p.Dts(), s.in.base, microsecond)
-		for len(audio) > 0 && s.in.soundTime(audio[0]) <= at {
-			if err := s.writeSound(audio[0]); err != nil {
-				return err
-			}
-			audio = audio[1:]
+		if err := s.writeSound(rescale(p.Dts(), s.in.base, microsecond)); err != nil {
+			return err
 		}
 		if err := s.out.write(p, s.vOut, s.in.base); err != nil {
 			return fmt.Errorf("cut the segment at %d µs: %w", s.start, err)
 		}
+		p.Free()
 	}
-	for _, p := range audio {
-		if err := s.writeSound(p); err != nil {
+	s.video = nil
+	if err := s.writeSound(until); err != nil {
+		return err
+	}
+	s.held = 0
+	for _, p := range s.audio {
+		s.held += int64(p.Size())
+	}
+	return nil
+}
+
+// writeSound writes what lies before a time, and leaves out what the muxer does not take: the picture matters more.
+func (s *cutting) writeSound(until int64) error {
+	for len(s.audio) > 0 && s.in.soundTime(s.audio[0]) < until {
+		p := s.audio[0]
+		s.audio = s.audio[1:]
+		err := s.writeSoundPacket(p)
+		p.Free()
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// writeSound leaves out what the muxer does not take: the picture matters more.
-func (s *cutting) writeSound(p *astiav.Packet) error {
-	if s.aOut == nil {
+func (s *cutting) writeSoundPacket(p *astiav.Packet) error {
+	if s.aOut == nil || !stamp(p) {
 		return nil
 	}
 	base := s.in.audio.TimeBase()
-	shift := rescale(s.in.origin, s.in.base, base)
-	if p.Pts() == astiav.NoPtsValue {
-		p.SetPts(p.Dts())
-	}
-	if p.Pts() == astiav.NoPtsValue || p.Pts()-shift <= s.aEnd {
+	at := p.Pts() - rescale(s.in.origin, s.in.base, base)
+	if at <= s.aEnd {
 		return nil
 	}
-	p.SetPts(p.Pts() - shift)
-	p.SetDts(p.Pts())
-	s.aEnd = p.Pts()
+	s.aEnd = at
+	p.SetPts(at)
+	p.SetDts(at)
 	if err := s.out.write(p, s.aOut, base); err != nil && s.out.err != nil {
 		return fmt.Errorf("cut the segment at %d µs: %w", s.start, err)
 	}
@@ -493,7 +508,7 @@ func (s *cutting) begin() error {
 			Hint: fmt.Sprintf("No container takes a copy of %s: convert the clip to H.264.", s.info.Video.Codec)}
 	}
 	s.time = newClock(s.video, strings.HasPrefix(s.in.format.InputFormat().Name(), "matroska"))
-	s.aEnd = -1 << 62
+	s.aEnd = math.MinInt64
 	return nil
 }
 

@@ -35,6 +35,11 @@ var matrix = map[string]clip{
 	"mjpeg in avi":                 {codec: "mjpeg", container: "avi", pixels: astiav.PixelFormatYuvj420P},
 	"mjpeg in mov":                 {codec: "mjpeg", container: "mov", pixels: astiav.PixelFormatYuvj420P},
 	"ms-mpeg4 in avi":              {codec: "msmpeg4", container: "avi", sound: true},
+	"mpeg4 in avi, B-frames":       {codec: "mpeg4", container: "avi", bframes: 2},
+	"h264 in avi, B-frames":        {codec: "libx264", container: "avi", bframes: 2},
+	"h264 alone":                   {codec: "libx264", container: "h264", bframes: 2},
+	"hevc alone":                   {codec: "libx265", container: "hevc", bframes: 2, options: map[string]string{"x265-params": "log-level=none:pools=none:frame-threads=1:scenecut=0:no-open-gop=1"}},
+	"mpeg2 in a program stream":    {codec: "mpeg2video", container: "vob", bframes: 2},
 	"wmv in asf":                   {codec: "wmv2", container: "asf"},
 	"mpeg2 in mpegts":              {codec: "mpeg2video", container: "mpegts", bframes: 2},
 	"variable rate in mp4":         {codec: "libx264", container: "mp4", bframes: 2, times: uneven},
@@ -88,6 +93,36 @@ func pictures(t testing.TB, src Source, o DecodeOptions) []picture {
 	return all
 }
 
+// sounds are the times of the packets of sound.
+func sounds(t testing.TB, src Source, segment bool) []int64 {
+	t.Helper()
+	in, err := openInput(context.Background(), src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.close()
+	if err := in.findOrigin(); err != nil {
+		t.Fatal(err)
+	}
+	if segment {
+		in.origin = 0
+	}
+	var all []int64
+	for {
+		p, err := in.read()
+		if errors.Is(err, io.EOF) {
+			return all
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !in.isVideo(p) && in.soundTime(p) >= 0 {
+			all = append(all, in.soundTime(p))
+		}
+		p.Free()
+	}
+}
+
 func cutAll(t testing.TB, src Source, o CutOptions) []*Segment {
 	t.Helper()
 	c, err := Cut(context.Background(), src, o)
@@ -135,6 +170,16 @@ func TestCutLosesAndDoublesNothing(t *testing.T) {
 			}
 			if diff := cmp.Diff(whole, parts); diff != "" {
 				t.Errorf("whole (-) and segments (+), in %s:\n%s", segments[0].Container, diff)
+			}
+			if c.sound {
+				whole := sounds(t, bytes.NewReader(b), false)
+				var parts []int64
+				for _, s := range segments {
+					parts = append(parts, sounds(t, s, true)...)
+				}
+				if diff := cmp.Diff(whole, parts); diff != "" || len(parts) < c.frames/4 {
+					t.Errorf("sound of the whole (-) and of segments (+), in %s:\n%s", segments[0].Container, diff)
+				}
 			}
 			// Taken up anywhere, the same cuts come.
 			for i, want := range segments {

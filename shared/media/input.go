@@ -32,8 +32,10 @@ type input struct {
 	// that began.
 	videoCodec, audioCodec *astiav.CodecParameters
 
-	origin int64 // time of the clip's first frame, in base
-	queue  []*astiav.Packet
+	begun   bool     // a picture was read
+	reorder *reorder // nil: the container tells when pictures are shown
+	origin  int64    // time of the clip's first frame, in base
+	queue   []*astiav.Packet
 }
 
 // openInput finds the streams. It leaves the position at the beginning and the origin unknown.
@@ -82,6 +84,11 @@ func openInput(ctx context.Context, src Source) (_ *input, err error) {
 	}
 	if in.videoCodec, err = copyOf(in.video); err != nil {
 		return nil, err
+	}
+	switch in.videoCodec.CodecID() {
+	case astiav.CodecIDH264, astiav.CodecIDHevc: // see reorder; FFmpeg would wait for times until the end of the clip
+	default:
+		in.format.SetFlags(in.format.Flags().Add(astiav.FormatContextFlagGenPts))
 	}
 	if in.audio != nil {
 		if in.audioCodec, err = copyOf(in.audio); err != nil {
@@ -165,15 +172,52 @@ func (in *input) read() (*astiav.Packet, error) {
 }
 
 func (in *input) readFile() (*astiav.Packet, error) {
+	for {
+		if in.reorder != nil {
+			if p := in.reorder.pull(); p != nil {
+				return p, nil
+			}
+			if in.reorder.ended {
+				return nil, io.EOF
+			}
+		}
+		p, err := in.demux()
+		if errors.Is(err, io.EOF) && in.reorder != nil {
+			in.reorder.push(nil)
+			continue
+		}
+		if err != nil || !in.isVideo(p) {
+			return p, err
+		}
+		if !in.begun {
+			in.begun = true
+			if in.reorder, err = newReorder(in, p); err != nil {
+				p.Free()
+				return nil, err
+			}
+		}
+		if in.reorder == nil {
+			return p, nil
+		}
+		in.reorder.push(p)
+	}
+}
+
+// demux reads a packet of the streams in use.
+func (in *input) demux() (_ *astiav.Packet, err error) {
 	p := astiav.AllocPacket()
 	if p == nil {
 		return nil, errors.New("read clip: out of memory")
 	}
+	defer func() {
+		if err != nil {
+			p.Free()
+		}
+	}()
 	for range maxDamage {
 		err := in.format.ReadFrame(p)
 		switch {
 		case in.reader.err != nil || in.reader.ctx.Err() != nil:
-			p.Free()
 			if err := in.reader.ctx.Err(); err != nil && in.reader.err == nil {
 				return nil, err
 			}
@@ -183,11 +227,9 @@ func (in *input) readFile() (*astiav.Packet, error) {
 		case err == nil:
 			p.Unref()
 		case errors.Is(err, astiav.ErrEof):
-			p.Free()
 			return nil, io.EOF
 		}
 	}
-	p.Free()
 	return nil, io.EOF
 }
 
@@ -300,6 +342,10 @@ func (in *input) close() {
 		}
 	}
 	in.videoCodec, in.audioCodec = nil, nil
+	if in.reorder != nil {
+		in.reorder.close()
+		in.reorder = nil
+	}
 	if in.format != nil {
 		in.format.CloseInput()
 		in.format = nil
