@@ -31,16 +31,17 @@ func main() {
 	flag.StringVar(&t.images, "images", "dist/images", "`directory` of the images")
 	limit := flag.Duration("timeout", 10*time.Minute, "give up after this")
 	flag.Parse()
-
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	ctx, cancel := context.WithTimeout(ctx, *limit)
-	defer cancel()
-	if err := t.run(ctx); err != nil {
+	if err := run(&t, *limit); err != nil {
 		fmt.Fprintf(os.Stderr, "cluster-smoke: FAILED: %v\n", err)
-		cancel()
-		stop()
 		os.Exit(1)
 	}
 	t.say("passed")
+}
+
+func run(t *test, limit time.Duration) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return t.run(ctx)
 }

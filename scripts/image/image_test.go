@@ -224,7 +224,7 @@ func entries(t *testing.T, archive []byte) func(yield func(*tar.Header, []byte) 
 		r := tar.NewReader(bytes.NewReader(archive))
 		for {
 			h, err := r.Next()
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				return
 			}
 			if err != nil {

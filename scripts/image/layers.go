@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -32,8 +33,11 @@ func (d debian) baseTree() (tree, error) {
 
 	// The package's script would gather the authorities into one file.
 	authorities, err := filepath.Glob(filepath.Join(d.base, "usr/share/ca-certificates/mozilla/*.crt"))
-	if err != nil || len(authorities) == 0 {
-		return nil, fmt.Errorf("no certificate authorities in Debian's ca-certificates (%v)", err)
+	if err != nil {
+		return nil, err
+	}
+	if len(authorities) == 0 {
+		return nil, errors.New("no certificate authorities in Debian's ca-certificates")
 	}
 	var all bytes.Buffer
 	for _, a := range authorities {
@@ -51,10 +55,8 @@ func everything(string) bool { return true }
 
 // worthHaving leaves out what only people at a terminal need; licences stay.
 func worthHaving(name string) bool {
-	for _, dir := range []string{"usr/share/man", "usr/share/locale", "usr/share/lintian", "usr/share/bug", "usr/share/info", "usr/share/perl5"} {
-		if name == dir {
-			return false
-		}
+	if slices.Contains([]string{"usr/share/man", "usr/share/locale", "usr/share/lintian", "usr/share/bug", "usr/share/info", "usr/share/perl5"}, name) {
+		return false
 	}
 	inDoc, ok := strings.CutPrefix(name, "usr/share/doc/")
 	return !ok || !strings.Contains(inDoc, "/") || strings.HasSuffix(inDoc, "/copyright")

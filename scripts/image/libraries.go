@@ -120,8 +120,11 @@ func soname(file string) (string, error) {
 	}
 	defer f.Close()
 	names, err := f.DynString(elf.DT_SONAME)
-	if err != nil || len(names) != 1 {
-		return "", fmt.Errorf("%s has no soname (%v)", file, err)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", file, err)
+	}
+	if len(names) != 1 {
+		return "", fmt.Errorf("%s has no soname", file)
 	}
 	return names[0], nil
 }

@@ -16,8 +16,8 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
-	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -31,22 +31,21 @@ func main() {
 	flag.StringVar(&m.version, "version", version, "`tag` of the images")
 	flag.Parse()
 
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, m, flag.Args()); err != nil {
+	if err := run(m, flag.Args()); err != nil {
 		slog.Error("no images", "error", err)
-		stop()
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, m maker, names []string) error {
+func run(m maker, names []string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
 	var err error
 	if m.repository, err = os.Getwd(); err != nil {
 		return err
 	}
 	if m.onnxruntime = os.Getenv("VEDETTE_ONNXRUNTIME"); m.onnxruntime == "" {
-		return fmt.Errorf("VEDETTE_ONNXRUNTIME is not set: run this by `make image`, or source the environment that scripts/setup wrote")
+		return errors.New("VEDETTE_ONNXRUNTIME is not set: run this by `make image`, or source the environment that scripts/setup wrote")
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
