@@ -1,0 +1,188 @@
+// Package encode makes the video of an active segment, with what was found drawn on it.
+//
+// In: segment.tracked of an active segment: what was detected in it, and the numbers that its tracks have in the clip.
+// Out: segment.encoded. The video is H.264, and AAC if the clip has sound, with one encoder setting for the whole clip,
+// so that assemble joins the segments without encoding them again. A track that was never confirmed is not drawn.
+package encode
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+
+	"vedette.dev/events"
+	"vedette.dev/shared/findings"
+	"vedette.dev/shared/function"
+	"vedette.dev/shared/join"
+	"vedette.dev/shared/ledger"
+	"vedette.dev/shared/overlay"
+)
+
+const (
+	name    = "encode"
+	version = "1"
+)
+
+// Config is what the environment decides.
+type Config struct {
+	Width   int `env:"VEDETTE_ENCODE_WIDTH" default:"1280" min:"64" max:"3840" doc:"largest width of the annotated video, px"`
+	Height  int `env:"VEDETTE_ENCODE_HEIGHT" default:"720" min:"64" max:"2160" doc:"largest height of the annotated video, px; at full size encoding is dearer than all other steps together"`
+	Threads int `env:"VEDETTE_THREADS" default:"1" min:"1" max:"64" doc:"threads of decoder and encoder, each"`
+}
+
+// Media opens side objects of the ledger.
+type Media interface {
+	Open(ctx context.Context, r findings.Ref) (ledger.Source, error)
+}
+
+// Encoder decodes a segment, draws on it and encodes it.
+type Encoder interface {
+	Encode(ctx context.Context, s ledger.Source, o Order) (Video, error)
+}
+
+// Order says what is wanted of a segment.
+type Order struct {
+	StartUS, EndUS int64
+	ClipWidth      int // of the displayed picture, px
+	ClipHeight     int
+	Width, Height  int  // within which the video stays, px
+	Sound          bool // the clip has sound, this segment or not
+	Tracks         []overlay.Track
+	PosterUS       int64 // the time of which a still picture is wanted
+}
+
+// Video is an encoded segment.
+type Video struct {
+	MP4           []byte
+	Width, Height int    // px
+	US            int64  // its duration
+	Poster        []byte // JPEG
+}
+
+// Function is encode.
+type Function struct {
+	Config
+	Ledger  *ledger.Ledger
+	Media   Media
+	Encoder Encoder
+	Out     join.Emitter
+	Alone   ledger.Alone
+}
+
+// Handle encodes one segment.
+func (f *Function) Handle(ctx context.Context, e event.Event) error {
+	var d events.Tracked
+	if err := e.DataAs(&d); err != nil {
+		return function.Permanent(fmt.Errorf("data of %s: %w", e.Type(), err))
+	}
+	if !d.Active {
+		return nil // there is nothing to see
+	}
+	return ledger.Run(ctx, f.Ledger, ledger.Step[findings.Encoded]{
+		Work:  work(d.OfSegment, findings.Encode),
+		Alone: f.Alone,
+		Make:  func(ctx context.Context) (findings.Encoded, error) { return f.encode(ctx, d.OfSegment) },
+		Tail: func(ctx context.Context, _ findings.Encoded) error {
+			return f.Out.Emit(ctx, events.Encoded{OfSegment: d.OfSegment}.Event(name))
+		},
+		GivenUp: func(ctx context.Context, a ledger.Abandonment) error {
+			// No join: a segment is analyzed without its video.
+			return f.Out.Emit(ctx, events.Abandoned{OfSegment: d.OfSegment, Step: a.Step, Reason: a.Reason}.Event(name))
+		},
+	})
+}
+
+func (f *Function) encode(ctx context.Context, s events.OfSegment) (findings.Encoded, error) {
+	watch := function.Start()
+	plan, segment, err := f.Ledger.Segment(ctx, s.Clip, s.Run, s.Segment)
+	if err != nil {
+		return findings.Encoded{}, err
+	}
+	tracks, err := f.tracks(ctx, s)
+	if err != nil {
+		return findings.Encoded{}, err
+	}
+	source, err := f.Media.Open(ctx, segment.Media)
+	if err != nil {
+		return findings.Encoded{}, err
+	}
+	defer source.Close()
+	video, err := f.Encoder.Encode(ctx, source, Order{
+		StartUS: segment.StartUS, EndUS: segment.EndUS,
+		ClipWidth: plan.Width, ClipHeight: plan.Height,
+		Width: f.Width, Height: f.Height,
+		Sound:    plan.Audio != "",
+		Tracks:   tracks,
+		PosterUS: telling(tracks, segment.StartUS, segment.EndUS),
+	})
+	if err != nil {
+		return findings.Encoded{}, err
+	}
+
+	found := findings.Encoded{Width: video.Width, Height: video.Height, US: video.US}
+	if found.Video, err = f.Ledger.Side(ctx, s.Clip, "mp4", "video/mp4", video.MP4); err != nil {
+		return found, err
+	}
+	if len(video.Poster) > 0 {
+		poster, err := f.Ledger.Side(ctx, s.Clip, "jpg", "image/jpeg", video.Poster)
+		if err != nil {
+			return found, err
+		}
+		found.Poster = &poster
+	}
+	cost := watch.Cost()
+	found.Made = findings.Made{
+		Version:    version,
+		Parameters: map[string]any{"largest": []int{f.Width, f.Height}},
+		CPUSeconds: cost.CPUSeconds,
+		Seconds:    cost.WallSeconds,
+	}
+	return found, nil
+}
+
+// tracks reads what was found in a segment, by the numbers of the clip.
+func (f *Function) tracks(ctx context.Context, s events.OfSegment) ([]overlay.Track, error) {
+	var objects findings.Objects
+	if err := f.Ledger.Read(ctx, work(s, findings.Detect).Key(), &objects); err != nil {
+		return nil, err
+	}
+	var numbered findings.Numbered
+	if err := f.Ledger.Read(ctx, work(s, findings.Tracks).Key(), &numbered); err != nil {
+		return nil, err
+	}
+	var tracks []overlay.Track
+	for _, t := range objects.Tracks {
+		if number := numbered.Numbers[t.ID]; number > 0 {
+			tracks = append(tracks, overlay.Track{Number: number, Points: t.Points})
+		}
+	}
+	return tracks, nil
+}
+
+// telling is the time at which a segment shows most: objects, and faces above all; the earliest such.
+func telling(tracks []overlay.Track, startUS, endUS int64) int64 {
+	seen := map[int64]int{}
+	for _, t := range tracks {
+		for _, p := range t.Points {
+			seen[p.US]++
+			if p.Face != nil {
+				seen[p.US]++
+			}
+		}
+	}
+	at := startUS
+	for us, shows := range seen {
+		if us < startUS || us >= endUS {
+			continue
+		}
+		if best := seen[at]; shows > best || shows == best && us < at {
+			at = us
+		}
+	}
+	return at
+}
+
+func work(s events.OfSegment, step string) ledger.Work {
+	return ledger.Work{Clip: s.Clip, Run: s.Run, Segment: s.Segment, Step: step}
+}

@@ -1,0 +1,63 @@
+// Package ffmpeg encodes segments with FFmpeg for package encode, and draws on them.
+package ffmpeg
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"io"
+
+	"vedette.dev/functions/encode"
+	"vedette.dev/shared/function"
+	"vedette.dev/shared/ledger"
+	"vedette.dev/shared/media"
+	"vedette.dev/shared/overlay"
+)
+
+const (
+	// held is up to which size a segment with sound is read once into memory, since it is gone through twice.
+	held          = 64 << 20
+	posterWidth   = 480
+	posterQuality = 80
+)
+
+// Encoder encodes segments.
+type Encoder struct{ Threads int }
+
+// Encode encodes a segment. What cannot be decoded is a permanent error.
+func (e Encoder) Encode(ctx context.Context, s ledger.Source, o encode.Order) (encode.Video, error) {
+	var source media.Source = s
+	if o.Sound && s.Size() <= held {
+		whole := make([]byte, s.Size())
+		if _, err := s.ReadAt(whole, 0); err != nil && !errors.Is(err, io.EOF) {
+			return encode.Video{}, fmt.Errorf("read the segment: %w", err)
+		}
+		source = bytes.NewReader(whole)
+	}
+	width, height := media.EncodedSize(o.ClipWidth, o.ClipHeight, o.Width, o.Height)
+	made, err := media.Encode(ctx, source, media.EncodeOptions{
+		Span:        media.Span{Start: o.StartUS, End: o.EndUS},
+		Width:       width,
+		Height:      height,
+		Sound:       o.Sound,
+		Threads:     e.Threads,
+		Draw:        func(p *image.YCbCr, us int64) { overlay.Draw(p, o.Tracks, us) },
+		Poster:      o.PosterUS,
+		PosterWidth: posterWidth,
+	})
+	if u, ok := errors.AsType[*media.Unreadable](err); ok {
+		return encode.Video{}, function.Hint(function.Permanent(err), u.Hint)
+	}
+	if err != nil {
+		return encode.Video{}, err
+	}
+	v := encode.Video{MP4: made.MP4, Width: width, Height: height, US: o.EndUS - o.StartUS}
+	if made.Poster != nil {
+		if v.Poster, err = media.EncodeJPEG(*made.Poster, posterQuality); err != nil {
+			return encode.Video{}, err
+		}
+	}
+	return v, nil
+}
