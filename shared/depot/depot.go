@@ -47,3 +47,8 @@ type Clips struct{ store *store.Store }
 func (c Clips) Open(ctx context.Context, bucket, key, etag string) (ledger.Source, error) {
 	return c.store.Bucket(bucket).Open(ctx, key, etag)
 }
+
+// Stat says what was uploaded at key.
+func (c Clips) Stat(ctx context.Context, bucket, key string) (store.Info, error) {
+	return c.store.Bucket(bucket).Stat(ctx, key)
+}
