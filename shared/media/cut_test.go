@@ -207,3 +207,22 @@ func TestCutLosesAndDoublesNothing(t *testing.T) {
 		})
 	}
 }
+
+func TestCutKeepsWhatAnEditListHidesHidden(t *testing.T) {
+	b := clip{codec: "libx264", container: "mp4", bframes: 2, frames: 160, first: -30, sound: true}.make(t)
+	whole := decodeAll(t, b, DecodeOptions{})
+	if len(whole) != 130 || whole[0] != (seen{0, 30}) || whole[129] != (seen{129 * 40_000, 159}) {
+		t.Fatalf("the whole clip gives %d frames, from %v to %v", len(whole), whole[0], whole[len(whole)-1])
+	}
+	var parts []seen
+	for _, s := range cutAll(t, bytes.NewReader(b), CutOptions{Length: 1_500_000}) {
+		body, err := s.Bytes()
+		if err != nil {
+			t.Fatal(err)
+		}
+		parts = append(parts, decodeAll(t, body, DecodeOptions{Span: &s.Span})...)
+	}
+	if diff := cmp.Diff(whole, parts); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -138,7 +138,7 @@ func (c clip) make(t testing.TB) []byte {
 	stream.SetAvgFrameRate(astiav.NewRational(c.rate, 1))
 	stream.SetSampleAspectRatio(c.aspect)
 	if c.rotation != 0 {
-		check(stream.CodecParameters().SideData().DisplayMatrix().Add(astiav.NewDisplayMatrixFromRotation(-c.rotation)))
+		check(stream.CodecParameters().SideData().DisplayMatrix().Add(astiav.NewDisplayMatrixFromRotation(c.rotation)))
 	}
 	if len(c.tags) > 0 {
 		d, err := dictionary(c.tags)
