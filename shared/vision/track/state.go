@@ -73,10 +73,14 @@ const recently = 500 * time.Millisecond
 // followed says whether the object was there at a frame, or a moment before it.
 func (l Live) followed(atUS int64) bool { return atUS-l.SeenUS <= recently.Microseconds() }
 
-// over says whether the track has ended for a frame that comes after one before it: it was waited for long enough, or it has been lost
-// before it was confirmed.
+// over says whether the track has ended for a frame that comes after one before it: it was waited for long enough, and the less is known
+// of it the shorter that is.
 func (l Live) over(beforeUS, atUS int64, o Options) bool {
-	return atUS-l.SeenUS > o.Keep.Microseconds() || !l.followed(beforeUS) && !o.Confirmed(l.Hits, l.Peak)
+	wait := o.Keep.Microseconds()
+	if !o.Confirmed(l.Hits, l.Peak) && !l.followed(beforeUS) {
+		wait = wait * int64(l.Hits) / int64(o.Hits+1)
+	}
+	return atUS-l.SeenUS > wait
 }
 
 // Hold carries a state over a stretch in which nothing moved, to its end: whoever was there at its beginning is there still, at the same
@@ -110,9 +114,10 @@ func Link(prev State, next []Track, o Options) map[int]int {
 		}
 	}
 	links := map[int]int{}
-	live, before := slices.Clone(prev.Live), prev.AtUS
+	live := slices.Clone(prev.Live)
 	for _, at := range slices.Sorted(maps.Keys(began)) {
-		live = slices.DeleteFunc(live, func(l Live) bool { return l.over(before, at, o) })
+		// Only good detections begin a track, so that one which goes on weakly begins late: everybody is waited for who was there at the end.
+		live = slices.DeleteFunc(live, func(l Live) bool { return l.over(prev.AtUS, at, o) })
 		costs := make([][]float64, len(live))
 		for i, l := range live {
 			expected := l.predict(at, o)
@@ -128,7 +133,7 @@ func Link(prev State, next []Track, o Options) map[int]int {
 				links[began[at][j].ID] = live[i].ID
 			}
 		}
-		live, before = left, at
+		live = left
 	}
 	return links
 }

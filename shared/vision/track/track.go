@@ -24,7 +24,8 @@ type Options struct {
 	High float64 // score from which a detection may start a track
 	Low  float64 // score from which it may carry one on
 
-	// A track is Confirmed when it has been seen with a high score Hits times, and once with at least Peak; or once with Sure.
+	// A track is Confirmed when it has been seen with a high score Hits times, and once with at least Peak; or once with Sure. Where
+	// there were fewer frames than Hits, being seen in each of them counts as that many.
 	Hits       int
 	Peak, Sure float64
 
@@ -39,7 +40,7 @@ type Options struct {
 // Persons are people whole or in part.
 func Persons() Options {
 	return Options{
-		High: .45, Low: .15, Hits: 3, Peak: .6, Sure: .75, Keep: 2 * time.Second,
+		High: .45, Low: .15, Hits: 3, Peak: .6, Sure: .8, Keep: 2 * time.Second,
 		Speed: 1, Turn: .5, Swell: .3,
 	}
 }
@@ -78,6 +79,7 @@ type Tracker struct {
 	aspect  float64
 	atUS    int64
 	started bool
+	frames  int // how many there were, as far as it matters
 	last    int // the number given out last
 	live    []Live
 	tracks  []Track // every track, in the order of its number
@@ -95,6 +97,7 @@ func (t *Tracker) Step(atUS int64, ds []vision.Detection) ([]int, error) {
 	}
 	before := t.atUS
 	t.atUS, t.started = atUS, true
+	t.frames = min(t.frames+1, t.options.Hits)
 	t.live = slices.DeleteFunc(t.live, func(l Live) bool { return l.over(before, atUS, t.options) })
 	for i := range t.live {
 		t.live[i] = t.live[i].predict(atUS, t.options)
@@ -193,23 +196,42 @@ func (t *Tracker) note(id int, o Observation) {
 		l.Hits++
 	}
 	l.Peak = max(l.Peak, o.Score)
-	tr.Hits, tr.Peak, tr.Confirmed = l.Hits, l.Peak, t.options.Confirmed(l.Hits, l.Peak)
+	tr.Hits, tr.Peak = l.Hits, l.Peak
 }
 
 // Tracks are all tracks so far, the unconfirmed ones too: what is seen once at a segment's edge may be confirmed by its neighbour.
 // Of a resumed tracker they are those seen since.
-func (t *Tracker) Tracks() []Track { return slices.Clone(t.tracks) }
+func (t *Tracker) Tracks() []Track {
+	tracks := slices.Clone(t.tracks)
+	for i, tr := range tracks {
+		tracks[i].Hits = t.hits(tr.Hits)
+		tracks[i].Confirmed = t.options.Confirmed(tracks[i].Hits, tr.Peak)
+	}
+	return tracks
+}
 
 // State is what another tracker needs to go on.
 func (t *Tracker) State() State {
-	return State{AtUS: t.atUS, Aspect: t.aspect, Last: t.last, Live: slices.Clone(t.live)}
+	s := State{AtUS: t.atUS, Aspect: t.aspect, Last: t.last, Live: slices.Clone(t.live)}
+	for i, l := range s.Live {
+		s.Live[i].Hits = t.hits(l.Hits)
+	}
+	return s
+}
+
+// hits counts what was seen in every one of too few frames as seen often enough.
+func (t *Tracker) hits(n int) int {
+	if t.frames < t.options.Hits && n == t.frames {
+		return t.options.Hits
+	}
+	return n
 }
 
 // Resume is a tracker that goes on from a state.
 func Resume(o Options, s State) *Tracker {
-	t := &Tracker{options: o, aspect: s.Aspect, atUS: s.AtUS, started: true, last: s.Last, live: slices.Clone(s.Live)}
+	t := &Tracker{options: o, aspect: s.Aspect, atUS: s.AtUS, started: true, frames: o.Hits, last: s.Last, live: slices.Clone(s.Live)}
 	for _, l := range s.Live {
-		t.tracks = append(t.tracks, Track{ID: l.ID, Hits: l.Hits, Peak: l.Peak, Confirmed: o.Confirmed(l.Hits, l.Peak)})
+		t.tracks = append(t.tracks, Track{ID: l.ID, Hits: l.Hits, Peak: l.Peak})
 	}
 	return t
 }

@@ -207,6 +207,32 @@ func TestConfirmed(t *testing.T) {
 	}
 }
 
+// TestOneFrameIsEnough: of a quiet segment's one frame whoever stands in it is told, unless the network is unsure.
+func TestOneFrameIsEnough(t *testing.T) {
+	ds := []vision.Detection{
+		{Box: vision.Box{X: .1, Y: .2, W: .1, H: .4}, Score: .65},
+		{Box: vision.Box{X: .6, Y: .2, W: .1, H: .4}, Score: .5},
+	}
+	tr := New(Persons(), aspect)
+	if _, err := tr.Step(0, ds); err != nil {
+		t.Fatal(err)
+	}
+	if got := tr.Tracks(); !got[0].Confirmed || got[1].Confirmed {
+		t.Errorf("of one frame: %+v", got)
+	}
+	if live := tr.State().Live[0]; !Persons().Confirmed(live.Hits, live.Peak) {
+		t.Errorf("its state forgets it: %+v", live)
+	}
+	for i := range 3 {
+		if _, err := tr.Step(int64(i+1)*200_000, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if tr.Tracks()[0].Confirmed {
+		t.Error("seen in one of four frames it is still confirmed")
+	}
+}
+
 func TestStepRefusesFramesOutOfOrder(t *testing.T) {
 	tr := New(Persons(), aspect)
 	for _, c := range []struct {
@@ -262,7 +288,7 @@ func TestResumeGoesOn(t *testing.T) {
 	times, walks := every(.2, 0, 6), crowd(6)
 	whole := New(Persons(), aspect)
 	follow(t, whole, times, walks...)
-	for cut := 1; cut < len(times); cut++ {
+	for cut := Persons().Hits; cut < len(times); cut++ {
 		r := rand.New(rand.NewPCG(1, 2)) // as follow does
 		tr := New(Persons(), aspect)
 		var before []Track
