@@ -3,6 +3,9 @@
 // In: segment.cut. Out: segment.decoded, active or quiet. Of an active segment so many frames a second are staged, on a
 // grid that does not depend on where the clip was cut, as a playable Matroska of JPEGs, with their exact times beside it.
 // Of a clip's first segment one frame is staged in any case, so that somebody who stands still from the start is found.
+//
+// A segment of which no frame can be decoded is given up, and the clip is reported without it; a clip that has no other
+// segments is rejected.
 package decode
 
 import (
@@ -10,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 
@@ -38,10 +42,17 @@ type Media interface {
 	Open(ctx context.Context, r findings.Ref) (ledger.Source, error)
 }
 
-// Decoder opens the video of a segment.
+// Decoder opens the video of a segment. It and what it opens say by an [*Undecodable] that the video is at fault.
 type Decoder interface {
 	Open(ctx context.Context, s ledger.Source, startUS, endUS int64) (Clip, error)
 }
+
+// Undecodable says that not one frame of a segment can be decoded: trying again will not help.
+type Undecodable struct{ Why error }
+
+func (u *Undecodable) Error() string { return fmt.Sprintf("%s: %v", undecodable, u.Why) }
+
+func (u *Undecodable) Unwrap() error { return u.Why }
 
 // Clip is the video of a segment: what the gate judges, and what frames are sampled from.
 type Clip interface {
@@ -85,8 +96,10 @@ func (f *Function) Handle(ctx context.Context, e event.Event) error {
 	if err := e.DataAs(&d); err != nil {
 		return function.Permanent(fmt.Errorf("data of %s: %w", e.Type(), err))
 	}
-	return ledger.Run(ctx, f.Ledger, ledger.Step[findings.Decoded]{
-		Work:  ledger.Work{Clip: d.Clip, Run: d.Run, Segment: d.Segment, Step: findings.Decode},
+	work := ledger.Work{Clip: d.Clip, Run: d.Run, Segment: d.Segment, Step: findings.Decode}
+	givenUp := func(ctx context.Context, a ledger.Abandonment) error { return f.givenUp(ctx, d.OfSegment, a) }
+	err := ledger.Run(ctx, f.Ledger, ledger.Step[findings.Decoded]{
+		Work:  work,
 		Alone: f.Alone,
 		Make:  func(ctx context.Context) (findings.Decoded, error) { return f.decode(ctx, d.OfSegment) },
 		Tail: func(ctx context.Context, found findings.Decoded) error {
@@ -96,10 +109,53 @@ func (f *Function) Handle(ctx context.Context, e event.Event) error {
 			}
 			return join.Segment(ctx, f.Ledger, f.Out, name, d.OfSegment)
 		},
-		GivenUp: func(ctx context.Context, a ledger.Abandonment) error {
-			return join.GivenUp(ctx, f.Ledger, f.Out, name, d.OfSegment, a)
-		},
+		GivenUp: givenUp,
 	})
+	if _, bad := errors.AsType[*Undecodable](err); !bad || ctx.Err() != nil {
+		return err
+	}
+	a, err := f.Ledger.GiveUp(ctx, work, undecodable)
+	if err != nil {
+		return err
+	}
+	return givenUp(ctx, a)
+}
+
+// undecodable is the reason, of segments and clips, that not one frame can be decoded.
+const undecodable = "undecodable"
+
+// givenUp joins a segment without what it shows, unless no segment of the clip shows anything.
+func (f *Function) givenUp(ctx context.Context, s events.OfSegment, a ledger.Abandonment) error {
+	if a.Reason == undecodable {
+		switch all, err := f.allUndecodable(ctx, s.OfRun); {
+		case err != nil:
+			return err
+		case all:
+			return join.Reject(ctx, f.Ledger, f.Out, name, s.OfRun, undecodable,
+				"Not one picture of the clip can be decoded: it is damaged or encrypted. Check whether a player shows it, and upload it again.")
+		}
+	}
+	return join.GivenUp(ctx, f.Ledger, f.Out, name, s, a)
+}
+
+// allUndecodable says whether no segment of a clip can be decoded. Whoever gives up the last one sees all.
+func (f *Function) allUndecodable(ctx context.Context, r events.OfRun) (bool, error) {
+	p, err := f.Ledger.Progress(ctx, r.Clip, r.Run)
+	if err != nil || !p.Planned {
+		return false, err
+	}
+	for _, s := range p.Segments {
+		if slices.Contains(p.Steps[s.Index], findings.Decode) || !slices.Contains(p.Dead[s.Index], findings.Decode) {
+			return false, nil
+		}
+	}
+	for _, s := range p.Segments {
+		a, err := f.Ledger.Dead(ctx, ledger.Work{Clip: r.Clip, Run: r.Run, Segment: s.Index, Step: findings.Decode})
+		if err != nil || a.Reason != undecodable {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 func (f *Function) decode(ctx context.Context, s events.OfSegment) (findings.Decoded, error) {

@@ -16,48 +16,60 @@ const (
 	stirred, noiseTimes = 6., 6.
 	// together is how many touching cells must have changed: those that noise changes lie apart.
 	together = 3
-	// before is how many pictures back is compared with as well as the last one, so that a slow walk is seen.
-	before = 4
+	// sinceUS is over what time pictures are compared, so that a slow walk is seen. They are compared with one picture
+	// only: what flashed up in one would otherwise be seen to go as well as to come.
+	sinceUS = 800_000
 )
 
 // motion sees pictures, in order, and remembers when something moved in them.
 type motion struct {
-	past  [][]float32 // cells of the last pictures
-	width int         // in cells
-	times []int64     // of all pictures, µs
-	moved []float64   // how much moved in each; 1 is the threshold
+	past  []cells   // the pictures since the one that the next is compared with
+	times []int64   // of all pictures, µs
+	moved []float64 // how much moved in each; 1 is the threshold
+}
+
+// cells are the brightness of a picture's cells, row by row.
+type cells struct {
+	us    int64
+	width int
+	grey  []float32
 }
 
 // see takes in the next picture.
 func (m *motion) see(p Picture) {
-	columns, rows := p.Width/cell, p.Height/cell
-	if columns == 0 || rows == 0 {
+	now := average(p)
+	if len(now.grey) == 0 {
 		return
 	}
-	now := average(p, columns, rows)
-	if m.width != columns {
-		m.past, m.width = nil, columns
+	if len(m.past) > 0 && (m.past[0].width != now.width || len(m.past[0].grey) != len(now.grey)) {
+		m.past = nil
 	}
-	moved := 0
-	if n := len(m.past); n > 0 {
-		moved = max(largest(changed(m.past[n-1], now), columns), largest(changed(m.past[0], now), columns))
-	}
-	m.past = append(m.past, now)
-	if len(m.past) > before {
+	for len(m.past) > 1 && p.US-m.past[1].us >= sinceUS-slackUS {
 		m.past = m.past[1:]
 	}
+	moved := 0
+	if len(m.past) > 0 {
+		moved = largest(changed(m.past[0].grey, now.grey), now.width)
+	}
+	m.past = append(m.past, now)
 	m.times = append(m.times, p.US)
 	m.moved = append(m.moved, float64(moved)/together)
 }
 
-// lasting is how much moved in a picture and in one beside it: a flash is no motion.
+// slackUS is by how much pictures of a grid may be off.
+const slackUS = 100_000
+
+// lasting is how much moved in a picture and in one beside it: a flash is no motion. Where pictures are so far apart that
+// somebody may pass in between, each counts.
 func (m *motion) lasting(i int) float64 {
-	beside := 0.
-	if i > 0 {
-		beside = m.moved[i-1]
+	beside, alone := 0., true
+	for _, j := range []int{i - 1, i + 1} {
+		if j >= 0 && j < len(m.moved) && max(m.times[i]-m.times[j], m.times[j]-m.times[i]) <= sinceUS {
+			beside, alone = max(beside, m.moved[j]), false
+		}
 	}
-	if i+1 < len(m.moved) {
-		beside = max(beside, m.moved[i+1])
+	if alone {
+		return m.moved[i]
 	}
 	return min(m.moved[i], beside)
 }
@@ -94,18 +106,19 @@ func (m *motion) stretches(startUS, endUS int64) []findings.Stretch {
 }
 
 // average is the brightness of each cell.
-func average(p Picture, columns, rows int) []float32 {
-	cells := make([]float32, columns*rows)
+func average(p Picture) cells {
+	columns, rows := p.Width/cell, p.Height/cell
+	c := cells{p.US, columns, make([]float32, columns*rows)}
 	for y := range rows * cell {
 		row := p.Pix[y*p.Width:]
-		out := cells[y/cell*columns:]
+		out := c.grey[y/cell*columns:]
 		for x := range columns {
 			for _, b := range row[x*cell : x*cell+cell] {
 				out[x] += float32(b) / (cell * cell)
 			}
 		}
 	}
-	return cells
+	return c
 }
 
 // changed says which cells differ by more than light and noise do: a change of the light moves all cells alike, noise

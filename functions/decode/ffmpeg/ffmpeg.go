@@ -31,7 +31,7 @@ func (d Decoder) Open(ctx context.Context, s ledger.Source, startUS, endUS int64
 	}
 	info, err := media.Probe(ctx, c.source)
 	if err != nil {
-		return nil, err
+		return nil, blame(err)
 	}
 	c.width, c.height = info.Video.Width, info.Video.Height
 	return c, nil
@@ -51,12 +51,12 @@ func (c *clip) Size() (width, height int) { return c.width, c.height }
 func (c *clip) Packets(ctx context.Context) ([]decode.Packet, error) {
 	r, err := media.Packets(ctx, c.source, &c.span)
 	if err != nil {
-		return nil, err
+		return nil, blame(err)
 	}
 	defer r.Close()
 	all, err := r.All()
 	if err != nil {
-		return nil, err
+		return nil, blame(err)
 	}
 	packets := make([]decode.Packet, len(all))
 	for i, p := range all {
@@ -75,7 +75,7 @@ func (c *clip) Look(ctx context.Context, untilUS int64) (decode.Pictures, error)
 		Threads:   c.threads,
 	})
 	if err != nil {
-		return nil, err
+		return nil, blame(err)
 	}
 	return &look{d: d}, nil
 }
@@ -89,7 +89,7 @@ type look struct {
 func (l *look) Next() (decode.Picture, error) {
 	f, err := l.d.Next()
 	if err != nil {
-		return decode.Picture{}, err
+		return decode.Picture{}, blame(err)
 	}
 	l.pix = shrink(l.pix[:0], f, 1)
 	return decode.Picture{US: f.PTS, Width: f.Width(), Height: f.Height(), Pix: l.pix}, nil
@@ -110,7 +110,7 @@ func (c *clip) Sample(ctx context.Context, rate float64, width, height int) (dec
 		Threads:   c.threads,
 	})
 	if err != nil {
-		return nil, err
+		return nil, blame(err)
 	}
 	return &samples{d: d}, nil
 }
@@ -127,7 +127,7 @@ type samples struct {
 func (s *samples) Next() (decode.Picture, error) {
 	var err error
 	if s.shown, err = s.d.Next(); err != nil {
-		return decode.Picture{}, err
+		return decode.Picture{}, blame(err)
 	}
 	w, h := s.shown.Width(), s.shown.Height()
 	by := max(1, (w+decode.LookWidth-1)/decode.LookWidth, (h+decode.LookHeight-1)/decode.LookHeight)
@@ -170,4 +170,12 @@ func (s *samples) Close() error {
 	s.stage.Close()
 	s.d.Close()
 	return nil
+}
+
+// blame says in decode's words that the video is at fault.
+func blame(err error) error {
+	if u, ok := errors.AsType[*media.Unreadable](err); ok {
+		return &decode.Undecodable{Why: u}
+	}
+	return err
 }
