@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -92,7 +93,7 @@ func (s *starter) launch(what program) (*process, error) {
 		done: make(chan struct{}),
 	}
 	command := exec.Command(what.path) //nolint:gosec,noctx // the programs of the topology; a process outlives the request that started it
-	command.Env = append(what.environment, "PORT="+strconv.Itoa(free))
+	command.Env = slices.Concat(what.environment, []string{"PORT=" + strconv.Itoa(free)})
 	output := io.MultiWriter(what.output, p.said)
 	command.Stdout, command.Stderr = output, output
 	command.WaitDelay = time.Second // a child of the child that holds the pipe open is not waited for
