@@ -35,6 +35,7 @@ type soundtrack struct {
 	packet *astiav.Packet
 	part   [2][]float32 // of a frame, what is not encoded yet
 	at     int64        // samples taken so far
+	sent   int64        // of them, to the encoder
 	total  int64
 }
 
@@ -210,7 +211,8 @@ func (s *soundtrack) encode(left, right []float32) error {
 	l, r := channels(s.frame)
 	copy(l, left)
 	copy(r, right)
-	s.frame.SetPts(s.at - int64(len(s.part[0]))) // only its growing matters: write counts
+	s.frame.SetPts(s.sent)
+	s.sent += int64(len(left))
 	if err := s.codec.SendFrame(s.frame); err != nil {
 		return fmt.Errorf("encode sound: %w", err)
 	}
