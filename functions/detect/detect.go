@@ -130,7 +130,7 @@ func (f *Function) detect(ctx context.Context, s events.OfSegment) (findings.Obj
 	if err := f.Ledger.Read(ctx, work.Key(), &decoded); err != nil {
 		return findings.Objects{}, err
 	}
-	if decoded.Staged == nil {
+	if decoded.Staged == nil || len(decoded.Frames) == 0 {
 		return findings.Objects{}, function.Permanent(fmt.Errorf("%v staged no frames: check detect's Trigger", work))
 	}
 	source, err := f.Media.Open(ctx, *decoded.Staged)

@@ -30,7 +30,7 @@ type scene struct {
 	withFace       map[int]map[int64]face.Face // by person and time
 	best           map[tracked]*bestFace
 	looks          map[tracked]*bestLook
-	atUS           int64
+	firstUS, atUS  int64 // of the segment's frames
 }
 
 // tracked is a track of either tracker.
@@ -63,6 +63,7 @@ func newScene(f *Function, d findings.Decoded) *scene {
 		f: f, width: float64(d.Width), height: float64(d.Height),
 		stagedW: d.StagedWidth, stagedH: d.StagedHeight,
 		least:    f.FaceWidth / float64(box.PictureW),
+		firstUS:  d.Frames[0],
 		persons:  track.New(personOptions, aspect),
 		faces:    track.New(faceOptions, aspect),
 		withFace: map[int]map[int64]face.Face{},
@@ -274,12 +275,8 @@ func (s *scene) worthTelling(tracks []track.Track, end track.State, o track.Opti
 	for _, l := range end.Live {
 		live[l.ID] = true
 	}
-	first := int64(math.MaxInt64)
-	for _, t := range tracks {
-		first = min(first, t.Seen[0].AtUS)
-	}
 	return slices.DeleteFunc(tracks, func(t track.Track) bool {
-		return !t.Confirmed && !live[t.ID] && t.Seen[0].AtUS-first > o.Keep.Microseconds()
+		return !t.Confirmed && !live[t.ID] && t.Seen[0].AtUS-s.firstUS > o.Keep.Microseconds()
 	})
 }
 
