@@ -160,8 +160,7 @@ func (d *Decoder) wanted() (*Frame, error) {
 
 // onGrid tells whether a frame on display from pts until next is so at a point of the grid.
 func onGrid(pts, next int64, rate float64) bool {
-	perMicrosecond := rate / 1e6
-	return math.Ceil(float64(pts)*perMicrosecond) < float64(next)*perMicrosecond
+	return math.Ceil(float64(pts)*rate/1e6) < float64(next)*rate/1e6
 }
 
 // end is until when the last frame is displayed.

@@ -32,6 +32,7 @@ type clip struct {
 	silent    func(t float64) bool           // no sound at that second
 	drop      func(*astiav.Packet, int) bool // leave this video packet out
 	still     bool                           // every picture is the same
+	corner    bool                           // white at the top left, black elsewhere
 	tags      map[string]string
 }
 
@@ -190,7 +191,11 @@ func (c clip) make(t testing.TB) []byte {
 		if c.still {
 			n = 0
 		}
-		paint(frame, c.width, c.height, n)
+		if c.corner {
+			paintCorner(frame, c.width, c.height)
+		} else {
+			paint(frame, c.width, c.height, n)
+		}
 		frame.SetPts(rescale(c.first+c.times(i), astiav.NewRational(1, c.rate), c.base))
 		check(video.SendFrame(frame))
 		drain()
@@ -244,6 +249,26 @@ func paint(frame *astiav.Frame, w, h, n int) {
 			for c := range (w + 1) / 2 {
 				p[r*s+c] = byte(128 + i*10)
 			}
+		}
+	}
+}
+
+// paintCorner is white at the top left and black elsewhere.
+func paintCorner(frame *astiav.Frame, w, h int) {
+	f := &Frame{format: YUV420, av: frame}
+	y, stride := f.Plane(0)
+	for r := range h {
+		for c := range w {
+			y[r*stride+c] = 16
+			if r < h/2 && c < w/2 {
+				y[r*stride+c] = 235
+			}
+		}
+	}
+	for i := 1; i < 3; i++ {
+		p, _ := f.Plane(i)
+		for at := range p {
+			p[at] = 128
 		}
 	}
 }

@@ -1,15 +1,31 @@
 package media
 
 // #include <libavutil/frame.h>
+// #include <libavutil/opt.h>
 // #include <libavutil/pixfmt.h>
 // #include <libswscale/swscale.h>
+// // The ranges have to be known before the context is initialized, or a conversion of nothing else is left out.
 // static struct SwsContext *media_open_scaler(int w, int h, int format, int space, int full,
 //                                             int dw, int dh, int dformat, int dfull, int flags)
 // {
-//     struct SwsContext *c = sws_getContext(w, h, format, dw, dh, dformat, flags, NULL, NULL, NULL);
-//     if (c)
-//         sws_setColorspaceDetails(c, sws_getCoefficients(space), full, sws_getCoefficients(SWS_CS_DEFAULT), dfull,
-//                                  0, 1 << 16, 1 << 16);
+//     struct SwsContext *c = sws_alloc_context();
+//     if (!c)
+//         return NULL;
+//     av_opt_set_int(c, "srcw", w, 0);
+//     av_opt_set_int(c, "srch", h, 0);
+//     av_opt_set_int(c, "src_format", format, 0);
+//     av_opt_set_int(c, "src_range", full, 0);
+//     av_opt_set_int(c, "dstw", dw, 0);
+//     av_opt_set_int(c, "dsth", dh, 0);
+//     av_opt_set_int(c, "dst_format", dformat, 0);
+//     av_opt_set_int(c, "dst_range", dfull, 0);
+//     av_opt_set_int(c, "sws_flags", flags, 0);
+//     if (sws_init_context(c, NULL, NULL) < 0) {
+//         sws_freeContext(c);
+//         return NULL;
+//     }
+//     // The same matrix on both sides: between YUV formats another would cost a detour by RGB.
+//     sws_setColorspaceDetails(c, sws_getCoefficients(space), full, sws_getCoefficients(space), dfull, 0, 1 << 16, 1 << 16);
 //     return c;
 // }
 // static int media_scale(struct SwsContext *c, const AVFrame *src, AVFrame *dst)
@@ -110,6 +126,7 @@ func (s *scaler) run(src *astiav.Frame, dst *Frame) error {
 		}
 		s.from = k
 	}
+	dst.av.SetColorSpace(src.ColorSpace())
 	if n := C.media_scale(s.c, from, dst.native()); int(n) != s.height {
 		return fmt.Errorf("conversion to %dx%d, %s, wrote %d rows", s.width, s.height, s.format, int(n))
 	}
