@@ -80,7 +80,7 @@ func Start(c Config) (*Runtime, error) {
 		starter:  newStarter(),
 	}
 	sink := r.URL + path.Join("/", c.Topology.Broker.Namespace, c.Topology.Broker.Name)
-	room := &room{free: c.Machine}
+	room := &room{free: c.Machine.Memory}
 	for _, s := range c.Topology.Services {
 		service, err := newService(s, c, sink, room, r.starter, r.feed)
 		if err != nil {

@@ -41,7 +41,7 @@ spec:
         - image: dev.local/test
           env: [{name: GREETING, value: hello}, {name: K_SINK, value: http://on.a.cluster}]
           envFrom: [{secretRef: {name: keys}}]
-          resources: {requests: {cpu: "1"}}
+          resources: {requests: {memory: 1Gi}}
 `, name, concurrency)
 }
 
@@ -96,7 +96,7 @@ func start(t *testing.T, change func(*Config)) *place {
 		Program:     func(string) string { return program },
 		Environment: append(os.Environ(), "FAKE_FOLDER="+folder),
 		Secrets:     map[string]map[string]string{"keys": {"SECRET": "s3"}},
-		Machine:     Machine{MilliCPU: 2000, Memory: 1 << 40},
+		Machine:     Machine{Cores: 2, Memory: 3 << 30},
 		Idle:        time.Hour,
 		Output:      func(string) io.Writer { return t.Output() },
 	}
@@ -247,7 +247,7 @@ func TestProgramThatDoesNotStart(t *testing.T) {
 	p.await(Delivered, "1")
 }
 
-// With containerConcurrency 1 and two processors, two requests run in two processes and the third waits.
+// With containerConcurrency 1 and two cores, two requests run in two processes and the third waits.
 func TestConcurrency(t *testing.T) {
 	p := start(t, nil)
 	for i := range 3 {
@@ -257,7 +257,7 @@ func TestConcurrency(t *testing.T) {
 	if n := strings.Count(p.notes("first"), "started"); n != 2 {
 		t.Errorf("%d processes", n)
 	}
-	// second has no room left, but its first process is always admitted, and takes 10 at a time.
+	// second takes 10 at a time in its one process.
 	for i := range 5 {
 		p.publish(fmt.Sprint("s", i), "test.second", "wait")
 	}
@@ -269,6 +269,19 @@ func TestConcurrency(t *testing.T) {
 	p.eventually(func() bool { return strings.Count(p.notes("first"), "done") == 3 })
 	if n := strings.Count(p.notes("first"), "started"); n != 2 {
 		t.Errorf("%d processes in the end", n)
+	}
+}
+
+// Without memory for more, every function still has one process.
+func TestMemoryLimitsProcesses(t *testing.T) {
+	p := start(t, func(c *Config) { c.Machine.Memory = 0 })
+	for i := range 2 {
+		p.publish(fmt.Sprint(i), "test.first", "wait")
+	}
+	p.release()
+	p.eventually(func() bool { return strings.Count(p.notes("first"), "done") == 2 })
+	if n := strings.Count(p.notes("first"), "started"); n != 1 {
+		t.Errorf("%d processes", n)
 	}
 }
 

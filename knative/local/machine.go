@@ -8,15 +8,15 @@ import (
 	"sync"
 )
 
-// Machine is what functions share: processors and memory, in the units of a Service's resource requests.
+// Machine is what the functions share.
 type Machine struct {
-	MilliCPU int64
-	Memory   int64 // bytes
+	Cores  int
+	Memory int64 // bytes
 }
 
 // ThisMachine is what this machine has.
 func ThisMachine() Machine {
-	return Machine{MilliCPU: 1000 * int64(runtime.GOMAXPROCS(0)), Memory: availableMemory()}
+	return Machine{Cores: runtime.GOMAXPROCS(0), Memory: availableMemory()}
 }
 
 // availableMemory is what the kernel says can be had without swapping; if it does not say, there is enough.
@@ -36,39 +36,35 @@ func availableMemory() int64 {
 	return enough
 }
 
-// room is what is left of a machine. As a cluster's scheduler does, it counts what instances request, not what they use;
-// unlike it, it always admits the first instance of a function, since a topology of which one function never runs
-// stands still.
+// room is the memory that is left for processes. As a cluster's scheduler does, it counts what they request, not what
+// they use; unlike it, it always admits the first of a function, since a topology of which one function never runs
+// stands still. Processors are not counted: no function gets more processes than there are cores, and by their niceness
+// the kernel shares the cores as Kubernetes would.
 type room struct {
 	mu   sync.Mutex
-	free Machine
+	free int64 // bytes; below 0 when first ones were admitted without
 }
 
-// first takes room for the first instance of a function, whether or not there is any.
-func (r *room) first(need Machine) {
+// first takes room for the first process of a function, whether or not there is any.
+func (r *room) first(need int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.take(need)
+	r.free -= need
 }
 
-// further takes room for one more instance, if there is any.
-func (r *room) further(need Machine) bool {
+// further takes room for one more process, if there is any.
+func (r *room) further(need int64) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.free.MilliCPU < need.MilliCPU || r.free.Memory < need.Memory {
+	if r.free < need {
 		return false
 	}
-	r.take(need)
+	r.free -= need
 	return true
 }
 
-func (r *room) leave(need Machine) {
+func (r *room) leave(need int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.take(Machine{MilliCPU: -need.MilliCPU, Memory: -need.Memory})
-}
-
-func (r *room) take(need Machine) {
-	r.free.MilliCPU -= need.MilliCPU
-	r.free.Memory -= need.Memory
+	r.free += need
 }

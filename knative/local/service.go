@@ -35,7 +35,7 @@ type service struct {
 	program     program
 	concurrency int
 	most        int // processes
-	need        Machine
+	memory      int64 // of a process, bytes
 	timeout     time.Duration
 	idle, grace time.Duration
 
@@ -78,7 +78,7 @@ func newService(s *serving.Service, c Config, sink string, room *room, starter *
 	}
 	// What the place decides comes last, so that it wins.
 	environment = append(environment, "K_SINK="+sink, "K_SERVICE="+s.Name, "VEDETTE_LISTEN=127.0.0.1")
-	need := Machine{MilliCPU: container.Resources.Requests.Cpu().MilliValue(), Memory: container.Resources.Requests.Memory().Value()}
+	requests := container.Resources.Requests
 	n := &service{
 		name: s.Name,
 		program: program{
@@ -86,11 +86,11 @@ func newService(s *serving.Service, c Config, sink string, room *room, starter *
 			environment: environment,
 			probe:       "/readyz",
 			output:      c.Output(s.Name),
-			nice:        niceness(need.MilliCPU),
+			nice:        niceness(requests.Cpu().MilliValue()),
 		},
 		concurrency: unlimited,
-		most:        unlimited,
-		need:        need,
+		most:        c.Machine.Cores,
+		memory:      requests.Memory().Value(),
 		timeout:     time.Duration(*pod.TimeoutSeconds) * time.Second,
 		idle:        c.Idle,
 		grace:       c.Grace,
@@ -105,7 +105,7 @@ func newService(s *serving.Service, c Config, sink string, room *room, starter *
 	}
 	if text, ok := s.Spec.Template.Annotations[autoscaling.MaxScaleAnnotationKey]; ok {
 		if scale, err := strconv.Atoi(text); err == nil && scale > 0 {
-			n.most = scale
+			n.most = min(n.most, scale)
 		}
 	}
 	if probe := container.ReadinessProbe; probe != nil && probe.HTTPGet != nil && probe.HTTPGet.Path != "" {
@@ -203,7 +203,7 @@ func (s *service) refuse(w http.ResponseWriter, err error) {
 func (s *service) grow() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.breaker.InFlight() < s.breaker.Capacity() || s.allowed >= s.most || !s.room.further(s.need) {
+	if s.breaker.InFlight() < s.breaker.Capacity() || s.allowed >= s.most || !s.room.further(s.memory) {
 		return
 	}
 	s.allowed++
@@ -247,7 +247,7 @@ func (s *service) pick() (*instance, error) {
 	}
 	i := &instance{ready: make(chan struct{}), busy: 1}
 	if len(s.instances) == 0 {
-		s.room.first(s.need)
+		s.room.first(s.memory)
 	}
 	s.instances = append(s.instances, i)
 	s.stops.Go(func() { s.run(i) })
@@ -337,11 +337,11 @@ func (s *service) drop(i *instance) bool {
 	}
 	s.instances = slices.Delete(s.instances, at, at+1)
 	if len(s.instances) == 0 {
-		s.room.leave(s.need)
+		s.room.leave(s.memory)
 	}
 	for s.allowed > max(1, len(s.instances)) {
 		s.allowed--
-		s.room.leave(s.need)
+		s.room.leave(s.memory)
 	}
 	s.breaker.UpdateConcurrency(s.allowed * s.concurrency)
 	return true
