@@ -6,6 +6,7 @@ package depot
 
 import (
 	"context"
+	"errors"
 
 	"vedette.dev/shared/findings"
 	"vedette.dev/shared/function"
@@ -23,6 +24,12 @@ type Depot struct {
 
 // Open opens the store for a function, whose events then require it.
 func Open(rt *function.Runtime, c store.Config) (Depot, error) {
+	if c.Endpoint == "" {
+		rt.Require("store", func(context.Context) error {
+			return errors.New("VEDETTE_S3_ENDPOINT is not set: only plain HTTP calls are served")
+		})
+		return Depot{}, nil
+	}
 	s, err := store.Open(c)
 	if err != nil {
 		return Depot{}, err

@@ -29,7 +29,7 @@ import (
 
 // Config says where the store is. Package function reads it from the environment.
 type Config struct {
-	Endpoint  string `env:"VEDETTE_S3_ENDPOINT" required:"true" doc:"URL of the S3 store, such as http://minio.storage:9000 or https://s3.eu-central-1.amazonaws.com"`
+	Endpoint  string `env:"VEDETTE_S3_ENDPOINT" doc:"URL of the S3 store, such as http://minio.storage:9000 or https://s3.eu-central-1.amazonaws.com; without it events are answered 503"`
 	AccessKey string `env:"VEDETTE_S3_ACCESS_KEY" doc:"access key; if not set, the credentials of the machine or pod are used"`
 	SecretKey string `env:"VEDETTE_S3_SECRET_KEY" doc:"secret key"`
 	Region    string `env:"VEDETTE_S3_REGION" default:"us-east-1" doc:"region of the buckets"`
@@ -39,8 +39,10 @@ type Config struct {
 
 // Validate checks what tags cannot say.
 func (c *Config) Validate() error {
-	if _, _, err := c.host(); err != nil {
-		return err
+	if c.Endpoint != "" { // whoever only calls by HTTP needs no store
+		if _, _, err := c.host(); err != nil {
+			return err
+		}
 	}
 	if (c.AccessKey == "") != (c.SecretKey == "") {
 		return errors.New("VEDETTE_S3_ACCESS_KEY and VEDETTE_S3_SECRET_KEY go together: set both or neither")
