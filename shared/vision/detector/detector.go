@@ -39,7 +39,7 @@ type Faces struct {
 	Area    int     // of the network's input at most, in pixels; 0: 960·544, half of a 1080p picture's width
 	Least   float64 // score under which nothing is reported; 0: .5
 	Overlap float64 // of which two boxes (IoU) only the better stays; 0: .3
-	Batch   int     // pictures given to the network at once; 0: 8
+	Batch   int     // pictures given to the network at once; 0: 1, since on a processor this network's data leave the cache with two
 }
 
 func or[T comparable](value, otherwise T) T {
@@ -102,7 +102,7 @@ func (p Persons) finish(ds []vision.Detection, box vision.Letterbox) []vision.De
 // Detect finds the faces in each picture, best first.
 func (f Faces) Detect(ctx context.Context, pictures []vision.Image) ([][]face.Face, error) {
 	found := make([][]face.Face, 0, len(pictures))
-	err := batches(ctx, f.Network, pictures, f.Letterbox, or(f.Batch, 8), func(box vision.Letterbox, out []tensor.Tensor, n int) error {
+	err := batches(ctx, f.Network, pictures, f.Letterbox, or(f.Batch, 1), func(box vision.Letterbox, out []tensor.Tensor, n int) error {
 		grids, err := yuNetGrids(out, box, n)
 		if err != nil {
 			return err
