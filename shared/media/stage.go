@@ -42,6 +42,7 @@ func (s *Stage) Add(f *Frame) error {
 	}
 	if s.codec == nil {
 		if err := s.open(f); err != nil {
+			s.Close()
 			return fmt.Errorf("stage frame: %w", err)
 		}
 	}
