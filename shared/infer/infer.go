@@ -45,6 +45,7 @@ type Port struct {
 // A Session is a loaded model.
 type Session struct {
 	device          string
+	whyNotCUDA      error
 	inputs, outputs []Port
 
 	using   sync.RWMutex // held for reading by every run, so that Close waits for them
@@ -79,7 +80,7 @@ func Open(weights []byte, o Options) (*Session, error) {
 	case CUDA:
 		err = s.load(weights, o, CUDA)
 	case Auto:
-		if err = s.load(weights, o, CUDA); err != nil {
+		if s.whyNotCUDA = s.load(weights, o, CUDA); s.whyNotCUDA != nil {
 			err = s.load(weights, o, CPU)
 		}
 	default:
@@ -93,6 +94,9 @@ func Open(weights []byte, o Options) (*Session, error) {
 
 // Device is where the model runs: CPU or CUDA.
 func (s *Session) Device() string { return s.device }
+
+// WhyNotCUDA is why a session that was to run anywhere does not run on CUDA; nil if it does, or was not asked to.
+func (s *Session) WhyNotCUDA() error { return s.whyNotCUDA }
 
 // Inputs are what Run wants, in order.
 func (s *Session) Inputs() []Port { return s.inputs }
@@ -267,7 +271,7 @@ func (s *Session) load(weights []byte, o Options, device string) error {
 	return nil
 }
 
-// useCUDA puts CUDA before the processor. The exhaustive search for a convolution's best algorithm, which is the default,
+// useCUDA puts CUDA before the processor. It has been tried up to the point where a machine without CUDA refuses, and on no GPU yet. The exhaustive search for a convolution's best algorithm, which is the default,
 // would run again for every new shape of input, and ours change from clip to clip.
 func useCUDA(opts *ort.SessionOptions) error {
 	cuda, err := ort.NewCUDAProviderOptions()

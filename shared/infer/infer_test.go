@@ -205,8 +205,8 @@ func TestAutoRunsSomewhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if s.Device() != CPU && s.Device() != CUDA {
-		t.Errorf("runs on %q", s.Device())
+	if s.Device() != CPU && s.Device() != CUDA || (s.Device() == CPU) != (s.WhyNotCUDA() != nil) {
+		t.Errorf("runs on %q; not on CUDA because: %v", s.Device(), s.WhyNotCUDA())
 	}
 	if _, err := s.Run(t.Context(), []tensor.Tensor{tensor.New(1, 2), tensor.New(1, 2)}); err != nil {
 		t.Error(err)

@@ -3,7 +3,7 @@ package vision
 import "math"
 
 // Never is the cost of a pair that must not be.
-var Never = math.Inf(1)
+const Never = math.MaxFloat64
 
 // Match pairs rows with columns so that the sum of costs is least, where a row left alone costs what alone says (the Hungarian
 // method): no pair is made that costs more. It returns the column of each row, or -1. Costs may be negative; Never forbids a pair.

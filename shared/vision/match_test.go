@@ -72,7 +72,7 @@ func bestOfAll(cost [][]float64, alone float64, row int, taken map[int]bool) flo
 	}
 	best := alone + bestOfAll(cost, alone, row+1, taken)
 	for j, c := range cost[row] {
-		if !taken[j] && !math.IsInf(c, 1) {
+		if !taken[j] && c != Never {
 			taken[j] = true
 			best = min(best, c+bestOfAll(cost, alone, row+1, taken))
 			taken[j] = false

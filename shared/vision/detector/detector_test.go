@@ -254,7 +254,7 @@ func TestVerifyLooksSixTimes(t *testing.T) {
 	})
 	g := face.Face{Detection: vision.Detection{Box: vision.Box{X: .4, Y: .4, W: .1, H: .1}}}
 	corner := face.Face{Detection: vision.Detection{Box: vision.Box{X: 0, Y: .95, W: .05, H: .05}}}
-	got, err := Faces{Network: net}.Verify(t.Context(), vision.NewImage(300, 300), []face.Face{g, corner})
+	got, err := Faces{Network: net, Batch: 4}.Verify(t.Context(), vision.NewImage(300, 300), []face.Face{g, corner})
 	if err != nil {
 		t.Fatal(err)
 	}
