@@ -135,7 +135,7 @@ func (a *assembly) number(ctx context.Context) (int, error) {
 			}
 		}
 		// What this event caused is sent, again if need be: the segment itself, and those after it that waited for it.
-		if n >= a.at.Segment && !a.progress.Has(n, findings.Encode) {
+		if n >= a.at.Segment && !a.progress.Has(n, findings.Encode) && !a.progress.GaveUp(n, findings.Encode) {
 			tracked := events.Tracked{
 				OfSegment: events.OfSegment{OfRun: a.at.OfRun, Segment: n},
 				Active:    state == ledger.Active,

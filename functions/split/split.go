@@ -236,15 +236,12 @@ func (f *Function) store(ctx context.Context, clip string, index int, cut Cut) (
 
 // send sends the segments of a part that are in the clip's window now, and asks for the next part.
 func (f *Function) send(ctx context.Context, run events.OfRun, p ledger.Plan) error {
-	var progress ledger.Progress
-	if p.First+len(p.Segments) > p.Window { // some must wait for others
-		var err error
-		if progress, err = f.Ledger.Progress(ctx, run.Clip, run.Run); err != nil {
-			return err
-		}
+	progress, err := f.Ledger.Progress(ctx, run.Clip, run.Run)
+	if err != nil {
+		return err
 	}
 	for _, s := range p.Segments {
-		if s.Index >= p.Window && progress.States[s.Index-p.Window] == ledger.Open {
+		if !progress.Enters(s.Index) {
 			continue
 		}
 		if err := f.Out.Emit(ctx, join.Cut(run, s).Event(name)); err != nil {

@@ -15,6 +15,11 @@ const (
 	openToGiveUp   = 3
 )
 
+// youth is how long an attempt passes for one that is still at work, by the store's clock, before it counts towards
+// giving up. It is longer than the first few pauses of a broker, which for work that kills its process are soon over, and
+// longer than most work.
+const youth = 20 * time.Second
+
 // Abandonment is the document of a step that is given up.
 type Abandonment struct {
 	Step   string `json:"step"`
@@ -56,8 +61,11 @@ func Run[T any](ctx context.Context, l *Ledger, s Step[T]) error {
 	if err != nil {
 		return err
 	}
-	if open >= openToGiveUp {
-		a, err := l.GiveUp(ctx, s.Work, fmt.Sprintf("its process died %d times over it", open))
+	if len(open) >= openToGiveUp {
+		if err := l.overlook(ctx, s.Work, open); err != nil {
+			return err
+		}
+		a, err := l.GiveUp(ctx, s.Work, fmt.Sprintf("its process died %d times over it", len(open)))
 		if err != nil {
 			return err
 		}
@@ -78,26 +86,57 @@ func Run[T any](ctx context.Context, l *Ledger, s Step[T]) error {
 		committed, err = Commit(ctx, l, s.Key(), made)
 		return err
 	}
-	if open >= openToRunAlone && s.Alone != nil {
+	if len(open) >= openToRunAlone && s.Alone != nil {
 		err = s.Alone(ctx, attempt)
 	} else {
 		err = attempt()
 	}
 	if err != nil {
+		if done, unknown := l.Done(ctx, s.Clip, s.Run); unknown == nil && done {
+			return nil // an echo: the run was finished without this, and what the work needs may be gone
+		}
 		return err
 	}
 	return s.Tail(ctx, committed)
 }
 
-func (l *Ledger) openAttempts(ctx context.Context, w Work) (int, error) {
-	n := 0
-	for _, err := range l.bucket.List(ctx, w.attempts(), "") {
-		if err != nil {
-			return 0, fmt.Errorf("count the attempts at %v: %w", w, err)
-		}
-		n++
+// overlook fails while one of the open attempts is so young that it may be a duplicate at work instead of a crash. Healthy
+// work must not be given up for being sent too often.
+func (l *Ledger) overlook(ctx context.Context, w Work, open []Entry) error {
+	now, err := l.Now(ctx)
+	if err != nil {
+		return err
 	}
-	return n, nil
+	for _, attempt := range open {
+		if now.Sub(attempt.Modified) < youth {
+			return &undecided{w, len(open)}
+		}
+	}
+	return nil
+}
+
+// undecided says that work may or may not be under way, and is to be tried again later.
+type undecided struct {
+	work Work
+	open int
+}
+
+func (e *undecided) Error() string {
+	return fmt.Sprintf("%d attempts at %v are open, one of them not long: waiting to see whether it ends", e.open, e.work)
+}
+
+// Unavailable has the event delivered again later.
+func (e *undecided) Unavailable() bool { return true }
+
+func (l *Ledger) openAttempts(ctx context.Context, w Work) ([]Entry, error) {
+	var open []Entry
+	for entry, err := range l.bucket.List(ctx, w.attempts(), "") {
+		if err != nil {
+			return nil, fmt.Errorf("count the attempts at %v: %w", w, err)
+		}
+		open = append(open, entry)
+	}
+	return open, nil
 }
 
 // openAttempt marks an attempt as under way and returns how to close it.

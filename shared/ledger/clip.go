@@ -7,37 +7,15 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"time"
 
 	"vedette.dev/shared/findings"
 )
 
 const clipRecord = "clip.json"
 
-// Part is the work of making one part of a plan.
-func Part(clip string, run, part int) Work {
-	return Work{Clip: clip, Run: run, Segment: Whole, Step: fmt.Sprintf("%s%05d", planPart, part)}
-}
-
-const planPart = "plan-"
-
 // RunKey is where something of a whole run stands, such as its report.
 func RunKey(clip string, run int, name string) string { return runKey(clip, run, name) }
-
-// Segment finds a segment in the plan of a run, with the part it stands in; ErrNotExist if it is not planned (yet).
-func (l *Ledger) Segment(ctx context.Context, clip string, run, segment int) (Plan, Segment, error) {
-	for part := 0; ; part++ {
-		var p Plan
-		if err := l.Read(ctx, Part(clip, run, part).Key(), &p); err != nil {
-			return p, Segment{}, err
-		}
-		if i := segment - p.First; i >= 0 && i < len(p.Segments) {
-			return p, p.Segments[i], nil
-		}
-		if p.Last {
-			return p, Segment{}, fmt.Errorf("segment %d of clip %s: %w", segment, clip, ErrNotExist)
-		}
-	}
-}
 
 // Admit writes down who a clip is, and returns what is written, by whoever came first.
 func (l *Ledger) Admit(ctx context.Context, c Clip) (Clip, error) {
@@ -54,25 +32,90 @@ func openKey(c Clip, run int) string    { return path.Join("open", c.Day, name(c
 func doneKey(id string, run int) string { return path.Join("done", name(id, run)) }
 func name(id string, run int) string    { return id + "-" + strconv.Itoa(run) }
 
-// Open marks a run as under way. It says false, and marks nothing, if the run is finished already.
+// Open marks a run as under way. It says false, and leaves no mark, if the run is finished already.
 func (l *Ledger) Open(ctx context.Context, c Clip, run int) (bool, error) {
 	done, err := l.Done(ctx, c.ID, run)
 	if err != nil || done {
 		return false, err
 	}
-	if err := l.bucket.Put(ctx, openKey(c, run), nil, "application/octet-stream"); err != nil {
+	if err := l.bucket.Create(ctx, openKey(c, run), nil, "application/octet-stream"); err != nil && !errors.Is(err, ErrExists) {
 		return false, fmt.Errorf("open run %d of clip %s: %w", run, c.ID, err)
 	}
-	return true, nil
-}
-
-// Close marks a run as finished: first the tombstone, so that absence never means unfinished.
-func (l *Ledger) Close(ctx context.Context, c Clip, run int) error {
-	if err := l.bucket.Put(ctx, doneKey(c.ID, run), nil, "application/octet-stream"); err != nil {
-		return fmt.Errorf("close run %d of clip %s: %w", run, c.ID, err)
+	// It may have been finished just now: then the mark came after Close had removed it.
+	if done, err = l.Done(ctx, c.ID, run); err != nil || !done {
+		return err == nil, err
 	}
 	if err := l.bucket.Delete(ctx, openKey(c, run)); err != nil {
+		return false, fmt.Errorf("open run %d of clip %s: %w", run, c.ID, err)
+	}
+	return false, nil
+}
+
+// Close marks a run as finished: first the tombstone, so that absence never means unfinished. Before that goes what only
+// work under way needs: what crashes left of attempts, and staged frames.
+func (l *Ledger) Close(ctx context.Context, c Clip, run int) error {
+	err := errors.Join(l.unstage(ctx, c.ID, run), l.remove(ctx, attemptsOf(c.ID, run)))
+	if err == nil {
+		err = l.bucket.Put(ctx, doneKey(c.ID, run), nil, "application/octet-stream")
+	}
+	if err == nil {
+		err = l.bucket.Delete(ctx, openKey(c, run))
+	}
+	if err != nil {
 		return fmt.Errorf("close run %d of clip %s: %w", run, c.ID, err)
+	}
+	return nil
+}
+
+// unstage removes the staged frames of a run. Another run of the clip may have the same ones: as long as one is under
+// way they stay, and go with that.
+func (l *Ledger) unstage(ctx context.Context, clip string, run int) error {
+	open, err := l.OpenRuns(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range open {
+		if r.Clip == clip && r.Run != run {
+			return nil
+		}
+	}
+	runs, err := l.DoneRuns(ctx, clip)
+	if err != nil {
+		return err
+	}
+	for _, r := range append(runs, Reference{Clip: clip, Run: run}) {
+		prefix := runKey(clip, r.Run, segments) + "/"
+		for entry, err := range l.bucket.List(ctx, prefix, "") {
+			if err != nil {
+				return err
+			}
+			if path.Base(entry.Key) != findings.Decode+".json" {
+				continue
+			}
+			var d findings.Decoded
+			if err := l.Read(ctx, entry.Key, &d); err != nil {
+				return err
+			}
+			if d.Staged == nil {
+				continue
+			}
+			if err := l.bucket.Delete(ctx, d.Staged.Key); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// remove deletes everything under a prefix.
+func (l *Ledger) remove(ctx context.Context, prefix string) error {
+	for entry, err := range l.bucket.List(ctx, prefix, "") {
+		if err != nil {
+			return err
+		}
+		if err := l.bucket.Delete(ctx, entry.Key); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -88,13 +131,16 @@ func (l *Ledger) Done(ctx context.Context, id string, run int) (bool, error) {
 
 // Reference is a run of a clip as the markers name it.
 type Reference struct {
-	Clip string
-	Run  int
-	Day  string // of an open one
+	Clip  string
+	Run   int
+	Day   string    // of an open one
+	Since time.Time // when it was opened or last resumed, or closed; by the store's clock
 }
 
 // OpenRuns lists the runs under way, oldest day first.
-func (l *Ledger) OpenRuns(ctx context.Context) ([]Reference, error) { return l.markers(ctx, "open/") }
+func (l *Ledger) OpenRuns(ctx context.Context) ([]Reference, error) {
+	return l.markers(ctx, "open/", "", 0)
+}
 
 // DoneRuns lists the finished runs of a clip, or of all for "".
 func (l *Ledger) DoneRuns(ctx context.Context, clip string) ([]Reference, error) {
@@ -102,12 +148,13 @@ func (l *Ledger) DoneRuns(ctx context.Context, clip string) ([]Reference, error)
 	if clip != "" {
 		prefix += clip + "-"
 	}
-	return l.markers(ctx, prefix)
+	return l.markers(ctx, prefix, "", 0)
 }
 
-func (l *Ledger) markers(ctx context.Context, prefix string) ([]Reference, error) {
+// markers lists markers, up to limit of them (0: all).
+func (l *Ledger) markers(ctx context.Context, prefix, after string, limit int) ([]Reference, error) {
 	var refs []Reference
-	for entry, err := range l.bucket.List(ctx, prefix, "") {
+	for entry, err := range l.bucket.List(ctx, prefix, after) {
 		if err != nil {
 			return nil, fmt.Errorf("list %s: %w", prefix, err)
 		}
@@ -117,11 +164,14 @@ func (l *Ledger) markers(ctx context.Context, prefix string) ([]Reference, error
 		if !ok || err != nil {
 			return nil, fmt.Errorf("%s does not belong into the ledger: remove it", key)
 		}
-		r := Reference{Clip: id, Run: run}
+		r := Reference{Clip: id, Run: run, Since: entry.Modified}
 		if day := path.Dir(key); strings.HasPrefix(day, "open/") {
 			r.Day = path.Base(day)
 		}
 		refs = append(refs, r)
+		if len(refs) == limit {
+			break
+		}
 	}
 	return refs, nil
 }
@@ -145,11 +195,16 @@ func (l *Ledger) Replay(ctx context.Context, id string) (int, error) {
 	}
 }
 
+// answers are the answers to a run, the last one first.
+func answers() []string {
+	return []string{findings.StatusCompleted, findings.StatusRejected, findings.StatusAnalyzed}
+}
+
 // Report reads the answer to a run as far as it is there: completed or rejected, else analyzed; else ErrNotExist.
 func (l *Ledger) Report(ctx context.Context, clip string, run int) (findings.Report, error) {
 	var r findings.Report
 	var err error
-	for _, status := range []string{findings.StatusCompleted, findings.StatusRejected, findings.StatusAnalyzed} {
+	for _, status := range answers() {
 		if err = l.Read(ctx, runKey(clip, run, status+".json"), &r); !errors.Is(err, ErrNotExist) {
 			return r, err
 		}

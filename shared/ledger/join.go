@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"vedette.dev/shared/findings"
 )
@@ -51,14 +52,28 @@ func (l *Ledger) Conclude(ctx context.Context, clip string, run, segment int) (C
 	// Looking for the next segment comes after the marker: if its part of the plan is committed only now, split sees
 	// the marker and sends the segment itself.
 	c := Conclusion{State: state}
+	c.Next, err = l.after(ctx, plan, clip, run, segment)
+	return c, err
+}
+
+// after finds the segment that a concluded one lets into the window, unless that is there already.
+func (l *Ledger) after(ctx context.Context, plan Plan, clip string, run, segment int) (*Segment, error) {
 	_, next, err := l.Segment(ctx, clip, run, segment+plan.Window)
-	switch {
-	case err == nil:
-		c.Next = &next
-	case !errors.Is(err, ErrNotExist):
-		return Conclusion{}, err
+	if errors.Is(err, ErrNotExist) {
+		return nil, nil //nolint:nilnil // there is none, yet or at all
 	}
-	return c, nil
+	if err != nil {
+		return nil, err
+	}
+	decode := Work{clip, run, next.Index, findings.Decode}
+	switch _, err := l.bucket.Get(ctx, decode.Key()); {
+	case err == nil:
+		return nil, nil //nolint:nilnil // it has been let in
+	case errors.Is(err, ErrNotExist):
+		return &next, nil
+	default:
+		return nil, fmt.Errorf("look for %v: %w", decode, err)
+	}
 }
 
 // join says in which state the findings leave a segment.
@@ -114,53 +129,106 @@ type Progress struct {
 	Steps    map[int][]string // results that are there, by segment
 	Dead     map[int][]string // steps given up, by segment; Whole for the run's
 	Answers  []string         // rejected, analyzed, completed: those that are there
+
+	written map[string]time.Time
 }
 
 // Progress reads how far a run came.
 func (l *Ledger) Progress(ctx context.Context, clip string, run int) (Progress, error) {
-	p := Progress{States: map[int]State{}, Steps: map[int][]string{}, Dead: map[int][]string{}}
+	p := Progress{
+		States: map[int]State{}, Steps: map[int][]string{}, Dead: map[int][]string{},
+		written: map[string]time.Time{},
+	}
 	prefix := runKey(clip, run) + "/"
 	for entry, err := range l.bucket.List(ctx, prefix, "") {
 		if err != nil {
 			return p, fmt.Errorf("list run %d of clip %s: %w", run, clip, err)
 		}
-		key := entry.Key
-		name, isDocument := strings.CutSuffix(strings.TrimPrefix(key, prefix), ".json")
-		switch part := strings.Split(name, "/"); {
-		case len(part) == 1 && strings.HasPrefix(name, planPart):
-			var plan Plan
-			if err := l.Read(ctx, key, &plan); err != nil {
-				return p, err
-			}
-			p.Parts = append(p.Parts, plan)
-			p.Segments = append(p.Segments, plan.Segments...)
-			p.Planned = p.Planned || plan.Last
-		case len(part) == 1:
-			p.Answers = append(p.Answers, name)
-		case len(part) == 3:
-			segment := Whole
-			if part[1] != index(Whole) {
-				var err error
-				if segment, err = strconv.Atoi(part[1]); err != nil {
-					return p, fmt.Errorf("%s does not belong into the ledger: remove it", key)
-				}
-			}
-			switch state, marked := strings.CutPrefix(part[2], marker); {
-			case part[0] == "dead":
-				p.Dead[segment] = append(p.Dead[segment], part[2])
-			case marked && p.States[segment] != Active && p.States[segment] != Quiet:
-				// A finding may come after its step was given up: then what was found counts.
-				p.States[segment] = State(state)
-			case isDocument:
-				p.Steps[segment] = append(p.Steps[segment], part[2])
-			}
+		if err := p.add(strings.TrimPrefix(entry.Key, prefix), entry.Modified); err != nil {
+			return p, fmt.Errorf("%s does not belong into the ledger: remove it", entry.Key)
 		}
+	}
+	for part := range p.Steps[Whole] {
+		plan, err := l.plan(ctx, clip, run, part)
+		if err != nil {
+			return p, err
+		}
+		p.Parts = append(p.Parts, plan)
+		p.Segments = append(p.Segments, plan.Segments...)
+		p.Planned = p.Planned || plan.Last
 	}
 	return p, nil
 }
 
+// add notes an object of the run by its name.
+func (p *Progress) add(name string, written time.Time) error {
+	p.written[name] = written
+	name, isDocument := strings.CutSuffix(name, ".json")
+	parts := strings.Split(name, "/")
+	if len(parts) == 1 {
+		switch {
+		case !isDocument: // a playlist
+		case strings.HasPrefix(name, planPart):
+			p.Steps[Whole] = append(p.Steps[Whole], name)
+		case slices.Contains(answers(), name):
+			p.Answers = append(p.Answers, name)
+		}
+		return nil
+	}
+	if len(parts) != 3 {
+		return errors.New("too deep or too shallow")
+	}
+	segment, step := Whole, parts[2]
+	if parts[1] != index(Whole) {
+		var err error
+		if segment, err = strconv.Atoi(parts[1]); err != nil {
+			return err
+		}
+	}
+	switch state, marked := strings.CutPrefix(step, marker); {
+	case parts[0] == "dead":
+		p.Dead[segment] = append(p.Dead[segment], step)
+	case marked && p.States[segment] != Active && p.States[segment] != Quiet:
+		// A finding may come after its step was given up: then what was found counts.
+		p.States[segment] = State(state)
+	case isDocument:
+		p.Steps[segment] = append(p.Steps[segment], step)
+	}
+	return nil
+}
+
+// Written is when a step's result was written, by the store's clock; the zero time if it is not there. For Whole the
+// steps are the parts of the plan and the answers.
+func (p Progress) Written(segment int, step string) time.Time {
+	if segment == Whole {
+		return p.written[step+".json"]
+	}
+	return p.written[segments+"/"+index(segment)+"/"+step+".json"]
+}
+
+// Concluded is when a segment was marked as analyzed, by the store's clock; the zero time if it is not.
+func (p Progress) Concluded(segment int) time.Time {
+	return p.written[segments+"/"+index(segment)+"/"+marker+string(p.States[segment])]
+}
+
 // Whole reports whether every segment is planned and analyzed.
 func (p Progress) Whole() bool { return p.Planned && len(p.States) == len(p.Segments) }
+
+// Enters reports whether a planned segment is to be sent now: the window has come to it, and it is not decoded yet.
+func (p Progress) Enters(segment int) bool {
+	window := p.PartOf(segment).Window
+	return !p.Has(segment, findings.Decode) && (segment < window || p.States[segment-window] != Open)
+}
+
+// PartOf is the part of the plan in which a segment is planned.
+func (p Progress) PartOf(segment int) Plan {
+	for _, part := range p.Parts {
+		if _, here := part.segment(segment); here {
+			return part
+		}
+	}
+	return Plan{}
+}
 
 // Has reports whether a segment's step has its result.
 func (p Progress) Has(segment int, step string) bool { return slices.Contains(p.Steps[segment], step) }

@@ -22,13 +22,27 @@
 //
 // [Run] is the protocol of every step: if the result is there, run the tail. Otherwise count the attempts that were
 // opened and never closed: those are what crashes leave (or a duplicate still at work). With two of them the work runs
-// alone in its process, so that an innocent neighbour does not die with it; with three it is given up. Otherwise open
-// an attempt, make the result, commit it, close the attempt, run the tail. No leases, no clocks.
+// alone in its process, so that an innocent neighbour does not die with it; with three it is given up, unless one of them
+// is so young that it may be a duplicate at work. Otherwise open an attempt, make the result, commit it, close the attempt,
+// run the tail. No leases, and no decision compares two clocks: times are the store's. What is given up may still be done,
+// by a duplicate that was at it all the while: then the result counts, and its tail joins once more.
 //
 // # A join
 //
 // [Ledger.Conclude] is the join of a segment: it lists the segment's objects after the commit, so that of two steps that
 // finish together at least one sees both. Both may; what they write and send is the same.
+//
+// # A window
+//
+// A run begins with its first few segments; each that is analyzed lets in the one a window later. Whoever analyzes
+// segment k marks it first and looks into the plan second; whoever plans segment k + window commits the plan first and
+// looks for the mark second. So one of the two sends it. A segment that is decoded already is not sent again: without
+// that, a single duplicate would grow into more and more of them from window to window.
+//
+// # An end
+//
+// The answer is committed, then told, and only then is the run closed: whoever dies in between leaves it open, and
+// what is open is looked at again. Closing writes done/ before it removes open/.
 package ledger
 
 import (
@@ -87,6 +101,7 @@ type Source interface {
 // Ledger reads and writes the state of clips.
 type Ledger struct {
 	bucket Bucket
+	plans  plans
 }
 
 // New makes a ledger of a bucket.
@@ -120,7 +135,11 @@ func (w Work) deadKey() string {
 }
 
 func (w Work) attempts() string {
-	return path.Join("attempts", w.Clip, strconv.Itoa(w.Run), index(w.Segment), w.Step) + "/"
+	return attemptsOf(w.Clip, w.Run) + index(w.Segment) + "/" + w.Step + "/"
+}
+
+func attemptsOf(clip string, run int) string {
+	return path.Join("attempts", clip, strconv.Itoa(run)) + "/"
 }
 
 func runKey(clip string, run int, name ...string) string {
@@ -128,8 +147,10 @@ func runKey(clip string, run int, name ...string) string {
 }
 
 func segmentKey(clip string, run, segment int, name string) string {
-	return runKey(clip, run, "seg", index(segment), name)
+	return runKey(clip, run, segments, index(segment), name)
 }
+
+const segments = "seg"
 
 func index(segment int) string {
 	if segment == Whole {
@@ -154,39 +175,6 @@ type Clip struct {
 	Day    string          `json:"day"` // of the marker under open/, as whoever came first had it
 }
 
-// Plan is one part of the plan of a run: immutable.
-type Plan struct {
-	Made     findings.Made `json:"made"`
-	Part     int           `json:"part"`
-	First    int           `json:"first"` // index of its first segment
-	Last     bool          `json:"last"`  // no part follows
-	Window   int           `json:"window"`
-	Requires Requirements  `json:"requires"`
-	Width    int           `json:"width"` // of the displayed picture, px
-	Height   int           `json:"height"`
-	Tagged   time.Time     `json:"tagged,omitzero"` // when the clip was taken, by its container
-	Codec    string        `json:"codec"`           // of the video, FFmpeg's name
-	Audio    string        `json:"audio,omitempty"`
-	Segments []Segment     `json:"segments"` // at least one
-	Resume   int64         `json:"resume"`   // where the next part begins, µs
-}
-
-// Requirements names the findings that a segment needs to be analyzed.
-type Requirements struct {
-	Always []string `json:"always"` // by every segment
-	Staged []string `json:"staged"` // by those of which decode staged frames
-}
-
-// Segment is a span of a clip that can be decoded by itself.
-type Segment struct {
-	Index     int          `json:"index"`
-	StartUS   int64        `json:"start_us"` // µs after the clip's first frame
-	EndUS     int64        `json:"end_us"`
-	Media     findings.Ref `json:"media"`
-	Container string       `json:"container"` // FFmpeg's name: "mp4", "mov" or "nut"
-	Header    int64        `json:"header"`    // bytes of initialisation at the front of Media (HLS's EXT-X-MAP); 0 if none
-}
-
 // Read reads the document at key into doc.
 func (l *Ledger) Read(ctx context.Context, key string, doc any) error {
 	b, err := l.bucket.Get(ctx, key)
@@ -201,18 +189,22 @@ func (l *Ledger) Read(ctx context.Context, key string, doc any) error {
 
 // Commit writes doc at key unless something is there already, and returns what the ledger then holds, whoever wrote it.
 func Commit[T any](ctx context.Context, l *Ledger, key string, doc T) (T, error) {
+	var held T
 	b, err := json.MarshalIndent(doc, "", "  ")
 	if err != nil {
-		return doc, fmt.Errorf("commit %s: %w", key, err)
+		return held, fmt.Errorf("commit %s: %w", key, err)
 	}
 	switch err := l.bucket.Create(ctx, key, b, "application/json"); {
 	case err == nil:
-		return doc, nil
+		// The winner goes on with what a later reader would see, not with what it had in mind.
+		if err := json.Unmarshal(b, &held); err != nil {
+			return held, fmt.Errorf("commit %s: it cannot be read back: %w", key, err)
+		}
+		return held, nil
 	case errors.Is(err, ErrExists):
-		var first T
-		return first, l.Read(ctx, key, &first)
+		return held, l.Read(ctx, key, &held)
 	default:
-		return doc, fmt.Errorf("commit %s: %w", key, err)
+		return held, fmt.Errorf("commit %s: %w", key, err)
 	}
 }
 

@@ -28,6 +28,7 @@ type Bucket struct {
 type object struct {
 	body      []byte
 	mediaType string
+	etag      string
 	modified  time.Time
 }
 
@@ -107,7 +108,8 @@ func (b *Bucket) write(ctx context.Context, key string, body []byte, mediaType s
 	if _, taken := b.objects[key]; taken && onlyNew {
 		return fmt.Errorf("%s: %w", key, ledger.ErrExists)
 	}
-	b.objects[key] = object{body: slices.Clone(body), mediaType: mediaType, modified: b.now}
+	sum := md5.Sum(body) //nolint:gosec // as S3 makes its ETags
+	b.objects[key] = object{body: slices.Clone(body), mediaType: mediaType, etag: hex.EncodeToString(sum[:]), modified: b.now}
 	return nil
 }
 
@@ -144,8 +146,7 @@ func (b *Bucket) List(ctx context.Context, prefix, after string) iter.Seq2[ledge
 }
 
 func (o object) entry(key string) ledger.Entry {
-	sum := md5.Sum(o.body) //nolint:gosec // as S3 makes its ETags
-	return ledger.Entry{Key: key, Size: int64(len(o.body)), ETag: hex.EncodeToString(sum[:]), Modified: o.modified}
+	return ledger.Entry{Key: key, Size: int64(len(o.body)), ETag: o.etag, Modified: o.modified}
 }
 
 // ErrKilled is what a process gets from its bucket once it is dead.
@@ -183,15 +184,13 @@ func (p *Process) do(op Op, f func() error) error {
 			return fmt.Errorf("%s %s: %w", op.Verb, op.Key, err)
 		}
 	}
-	if err := f(); err != nil {
-		return err
-	}
+	err := f()
 	if p.After != nil {
 		if err := p.After(op); err != nil {
 			return fmt.Errorf("%s %s: %w", op.Verb, op.Key, err)
 		}
 	}
-	return nil
+	return err
 }
 
 // Get implements [ledger.Bucket].
