@@ -9,6 +9,7 @@ import (
 	"image/color"
 	"image/jpeg"
 	"image/png"
+	"strings"
 	"testing"
 
 	"github.com/asticode/go-astiav"
@@ -31,13 +32,13 @@ func quarters(w, h int) *image.NRGBA {
 
 // read names the colours in the middles of the quarters: A red, B green, C blue, D white.
 func read(p Picture) string {
-	s := ""
+	var s strings.Builder
 	for _, at := range [4][2]int{{1, 1}, {3, 1}, {1, 3}, {3, 3}} {
 		pix := p.Pix[at[1]*p.H/4*p.Stride+at[0]*p.W/4*3:][:3]
 		r, g, b := pix[0] > 128, pix[1] > 128, pix[2] > 128
-		s += map[[3]bool]string{{true, false, false}: "A", {false, true, false}: "B", {false, false, true}: "C", {true, true, true}: "D"}[[3]bool{r, g, b}]
+		s.WriteString(map[[3]bool]string{{true, false, false}: "A", {false, true, false}: "B", {false, false, true}: "C", {true, true, true}: "D"}[[3]bool{r, g, b}])
 	}
-	return s
+	return s.String()
 }
 
 func jpegOf(t *testing.T, p image.Image) []byte {
