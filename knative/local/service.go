@@ -34,7 +34,7 @@ type service struct {
 	name        string
 	program     program
 	concurrency int
-	most        int // processes
+	most        int   // processes
 	memory      int64 // of a process, bytes
 	timeout     time.Duration
 	idle, grace time.Duration

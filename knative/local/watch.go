@@ -35,14 +35,19 @@ type Notice struct {
 
 // Event is what a notice says of an event.
 type Event struct {
-	Type       string         `json:"type"`
-	ID         string         `json:"id"`
-	Subject    string         `json:"subject,omitempty"`
-	Extensions map[string]any `json:"extensions,omitempty"`
+	Type       string          `json:"type"`
+	ID         string          `json:"id"`
+	Subject    string          `json:"subject,omitempty"`
+	Extensions map[string]any  `json:"extensions,omitempty"`
+	Data       json.RawMessage `json:"data,omitempty"` // of a published event whose data is JSON
 }
 
 func about(e event.Event) *Event {
-	return &Event{Type: e.Type(), ID: e.ID(), Subject: e.Subject(), Extensions: e.Extensions()}
+	about := &Event{Type: e.Type(), ID: e.ID(), Subject: e.Subject(), Extensions: e.Extensions()}
+	if json.Valid(e.Data()) {
+		about.Data = e.Data()
+	}
+	return about
 }
 
 // feed hands notices to those who watch.

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,6 +21,7 @@ import (
 
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/pkg/xattr"
 	"github.com/versity/versitygw/auth"
 	"github.com/versity/versitygw/backend"
@@ -49,6 +51,32 @@ type Upload struct {
 	Size   int64
 	How    string // as in S3's ObjectCreated: Put, CompleteMultipartUpload or Copy
 	At     time.Time
+}
+
+// Event tells of the upload as S3 does: a record of its notifications, as CloudEvents carry it. The key is escaped as S3
+// escapes it.
+func (u Upload) Event() event.Event {
+	e := event.New()
+	e.SetType("com.amazonaws.s3.ObjectCreated:" + u.How)
+	e.SetSource("aws:s3.local." + u.Bucket)
+	e.SetID(fmt.Sprintf("%s.%d", u.ETag, u.At.UnixNano()))
+	e.SetSubject(u.Key)
+	e.SetTime(u.At)
+	record := map[string]any{
+		"eventVersion": "2.1",
+		"eventSource":  "aws:s3",
+		"eventName":    "ObjectCreated:" + u.How,
+		"eventTime":    u.At.UTC().Format(time.RFC3339Nano),
+		"s3": map[string]any{
+			"s3SchemaVersion": "1.0",
+			"bucket":          map[string]any{"name": u.Bucket},
+			"object":          map[string]any{"key": url.QueryEscape(u.Key), "size": u.Size, "eTag": u.ETag},
+		},
+	}
+	if err := e.SetData(event.ApplicationJSON, record); err != nil {
+		panic(fmt.Sprintf("s3: a record does not encode: %v", err)) // only strings and numbers are in it
+	}
+	return e
 }
 
 // Server is a running S3 server.
@@ -88,7 +116,7 @@ func Start(c Config) (*Server, error) {
 			MaxConnections:    limit,
 			MaxRequests:       limit,
 			MultipartMaxParts: 10000,
-			KeepAlive:         true,
+			KeepAlive:         false, // costs nothing measurable here, and kept connections delay Close by 10 s
 			Quiet:             true,
 			HealthPath:        healthPath,
 		})
