@@ -173,7 +173,7 @@ func (s *Session) run(ctx context.Context, v *values) error {
 	if err != nil {
 		return err
 	}
-	defer opts.Destroy()
+	defer func() { _ = opts.Destroy() }()
 	told := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(told)
@@ -241,7 +241,7 @@ func (s *Session) load(weights []byte, o Options, device string) error {
 	if err != nil {
 		return fmt.Errorf("infer: session options: %w", err)
 	}
-	defer opts.Destroy()
+	defer func() { _ = opts.Destroy() }()
 	threads := o.Threads
 	if threads <= 0 {
 		threads = runtime.GOMAXPROCS(0)
@@ -278,7 +278,7 @@ func useCUDA(opts *ort.SessionOptions) error {
 	if err != nil {
 		return err
 	}
-	defer cuda.Destroy()
+	defer func() { _ = cuda.Destroy() }()
 	err = cuda.Update(map[string]string{
 		"device_id":              strconv.Itoa(0),
 		"cudnn_conv_algo_search": "HEURISTIC",

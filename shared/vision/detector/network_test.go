@@ -2,7 +2,6 @@ package detector_test
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"image"
 	_ "image/jpeg"
@@ -57,7 +56,7 @@ func group(t testing.TB) vision.Image {
 }
 
 // theFaces are where the faces are in group, as fractions, marked by hand.
-var theFaces = []vision.Box{ //nolint:gochecknoglobals // a constant, but for the language
+var theFaces = []vision.Box{
 	{X: .410, Y: .082, W: .083, H: .155}, {X: .311, Y: .300, W: .090, H: .186}, {X: .734, Y: .283, W: .100, H: .191},
 	{X: .580, Y: .147, W: .089, H: .167}, {X: .188, Y: .627, W: .105, H: .205},
 }
@@ -195,12 +194,11 @@ func TestCompanyChangesNothing(t *testing.T) {
 	persons, faces := network(t, models.Persons), network(t, models.Faces)
 	find := func(batch int) (ps [][]vision.Detection, fs [][]face.Face) {
 		t.Helper()
-		ctx := context.Background()
-		ps, err := detector.Persons{Network: persons, Batch: batch}.Detect(ctx, pictures)
+		ps, err := detector.Persons{Network: persons, Batch: batch}.Detect(t.Context(), pictures)
 		if err != nil {
 			t.Fatal(err)
 		}
-		fs, err = detector.Faces{Network: faces, Batch: batch}.Detect(ctx, pictures)
+		fs, err = detector.Faces{Network: faces, Batch: batch}.Detect(t.Context(), pictures)
 		if err != nil {
 			t.Fatal(err)
 		}

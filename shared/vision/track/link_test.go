@@ -9,12 +9,12 @@ import (
 	"vedette.dev/shared/vision"
 )
 
-// tracked tracks a segment by itself and returns, besides its tracker, the number that each walker last had there.
-func tracked(t *testing.T, times []float64, walks ...walk) (*Tracker, []int) {
+// tracked tracks a segment by itself and returns, besides its tracker, the numbers that each walker first and last had there.
+func tracked(t *testing.T, times []float64, walks ...walk) (tr *Tracker, first, last []int) {
 	t.Helper()
-	tr := New(Persons(), aspect)
+	tr = New(Persons(), aspect)
 	r := rand.New(rand.NewPCG(9, uint64(1000*times[0])))
-	last := make([]int, len(walks))
+	first, last = make([]int, len(walks)), make([]int, len(walks))
 	for _, s := range times {
 		ds, who := seen(r, s, walks...)
 		ids, err := tr.Step(int64(s*1e6), ds)
@@ -22,12 +22,16 @@ func tracked(t *testing.T, times []float64, walks ...walk) (*Tracker, []int) {
 			t.Fatal(err)
 		}
 		for i, id := range ids {
-			if id != 0 {
-				last[who[i]] = id
+			if id == 0 {
+				continue
 			}
+			if first[who[i]] == 0 {
+				first[who[i]] = id
+			}
+			last[who[i]] = id
 		}
 	}
-	return tr, last
+	return tr, first, last
 }
 
 // between gives each walker's place between two times and hides them else.
@@ -57,9 +61,8 @@ func TestLink(t *testing.T) {
 		{"somebody large comes where somebody small went", []walk{straight(.9, .5, 0, 0, .1).between(0, 5), straight(.9, .5, 0, 0, .6).between(5, 10)}, []bool{false, false}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			first, before := tracked(t, every(.2, 0, 4.9), c.walks...)
-			second, _ := tracked(t, every(.2, 5, 10), c.walks...)
-			after := firstNumbers(t, second, every(.2, 5, 10), c.walks...)
+			first, _, before := tracked(t, every(.2, 0, 4.9), c.walks...)
+			second, after, _ := tracked(t, every(.2, 5, 10), c.walks...)
 			links := Link(first.State(), second.Tracks(), Persons())
 			for w, want := range c.goOn {
 				id, linked := links[after[w]]
@@ -71,18 +74,6 @@ func TestLink(t *testing.T) {
 	}
 }
 
-// firstNumbers is the first number that each walker has in a segment.
-func firstNumbers(t *testing.T, tr *Tracker, times []float64, walks ...walk) []int {
-	t.Helper()
-	first := make([]int, len(walks))
-	for i, ids := range follow(t, New(Persons(), aspect), times, walks...) {
-		if len(ids) > 0 {
-			first[i] = ids[0]
-		}
-	}
-	return first
-}
-
 func TestLinkIsWhatTheTrackerWouldHaveDone(t *testing.T) {
 	walks := []walk{
 		straight(.2, .5, .12, 0, .3), straight(1.6, .55, -.1, 0, .35), straight(.9, .3, .02, .01, .2).hidden(4.6, 5.5),
@@ -90,8 +81,8 @@ func TestLinkIsWhatTheTrackerWouldHaveDone(t *testing.T) {
 	}
 	whole := New(Persons(), aspect)
 	want := follow(t, whole, every(.2, 0, 10), walks...)
-	first, before := tracked(t, every(.2, 0, 4.9), walks...)
-	second, after := tracked(t, every(.2, 5, 10), walks...)
+	first, _, before := tracked(t, every(.2, 0, 4.9), walks...)
+	second, after, _ := tracked(t, every(.2, 5, 10), walks...)
 	links := Link(first.State(), second.Tracks(), Persons())
 	for w := range walks {
 		_, linked := links[after[w]]
@@ -106,14 +97,14 @@ func TestLinkAcrossQuiet(t *testing.T) {
 	stands := straight(.5, .5, 0, 0, .4)
 	slows := walk(func(s float64) (x, y, h, score float64) { return min(1+.1*s, 1.35), .5, .4, .8 })
 	left := straight(.7, .2, .28, 0, .2).between(0, 3.5)
-	first, before := tracked(t, every(.2, 0, 5), stands, slows, left)
+	first, _, before := tracked(t, every(.2, 0, 5), stands, slows, left)
 
 	// Ten minutes in which nothing moves, in two segments; then one of them walks off, and a stranger comes in at the far side.
 	again := 5 + minutes
 	off := walk(func(s float64) (x, y, h, score float64) { return .5 - .15*max(s-again-1, 0), .5, .4, .8 })
 	stays := straight(1.35, .5, 0, 0, .4)
 	comes := straight(1.75, .5, -.1, 0, .4)
-	second, after := tracked(t, every(.2, again, again+3), off, stays, comes)
+	second, after, _ := tracked(t, every(.2, again, again+3), off, stays, comes)
 
 	quiet := first.State().Hold(int64((5+minutes/2)*1e6), Persons())
 	quiet = quiet.Hold(int64(again*1e6), Persons())
@@ -133,7 +124,7 @@ func TestLinkAcrossQuiet(t *testing.T) {
 }
 
 func TestHoldKeepsThePlace(t *testing.T) {
-	tr, _ := tracked(t, every(.2, 0, 5), straight(.5, .5, .1, 0, .4)) // still walking as the segment ends
+	tr, _, _ := tracked(t, every(.2, 0, 5), straight(.5, .5, .1, 0, .4)) // still walking as the segment ends
 	state := tr.State()
 	held := state.Hold(3_600_000_000, Persons())
 	if a, b := state.Live[0].Box(aspect), held.Live[0].Box(aspect); !cmp.Equal(a, b) {
@@ -152,7 +143,7 @@ func TestHoldKeepsThePlace(t *testing.T) {
 }
 
 func TestLinkOfNothing(t *testing.T) {
-	tr, _ := tracked(t, every(.2, 0, 2), straight(.5, .5, 0, 0, .4))
+	tr, _, _ := tracked(t, every(.2, 0, 2), straight(.5, .5, 0, 0, .4))
 	for _, links := range []map[int]int{
 		Link(State{}, tr.Tracks(), Persons()),
 		Link(tr.State(), nil, Persons()),
