@@ -181,6 +181,16 @@ func (e *encoding) fit(f *Frame) error {
 	return e.scaler.run(f.av, e.fitted)
 }
 
+// matrix is how a YUV frame's colours are to be read. The scaler keeps what they were, so that there may be more to say.
+func (f *Frame) matrix() astiav.ColorSpace {
+	switch space := f.av.ColorSpace(); space {
+	case astiav.ColorSpaceUnspecified, astiav.ColorSpaceRgb:
+		return astiav.ColorSpaceSmpte170M // as which FFmpeg takes the one, and into which it makes the other
+	default:
+		return space
+	}
+}
+
 // planar shows a YUV frame to those who draw.
 func (f *Frame) planar() *image.YCbCr {
 	y, stride := f.Plane(0)
@@ -209,10 +219,7 @@ func (e *encoding) open(f *Frame) error {
 	v.SetHeight(e.Height)
 	v.SetPixelFormat(astiav.PixelFormatYuv420P)
 	v.SetColorRange(astiav.ColorRangeMpeg)
-	v.SetColorSpace(f.av.ColorSpace())
-	if f.av.ColorSpace() == astiav.ColorSpaceUnspecified {
-		v.SetColorSpace(astiav.ColorSpaceSmpte170M) // what the scaler makes
-	}
+	v.SetColorSpace(f.matrix())
 	v.SetSampleAspectRatio(astiav.NewRational(1, 1))
 	v.SetTimeBase(microsecond)
 	v.SetFramerate(astiav.NewRational(30, 1)) // only a hint: the frames' own times count

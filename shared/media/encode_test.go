@@ -84,6 +84,65 @@ func TestEncodeKeepsPicturesAndTimes(t *testing.T) {
 	}
 }
 
+// TestEncodeSaysWhatColoursAre: players guess otherwise, each in its own way.
+func TestEncodeSaysWhatColoursAre(t *testing.T) {
+	tests := map[string]struct {
+		clip
+		want astiav.ColorSpace
+	}{
+		"told":   {clip{codec: "libx264", container: "mp4", frames: 3, options: map[string]string{"colorspace": "bt709"}}, astiav.ColorSpaceBt709},
+		"untold": {clip{codec: "libx264", container: "mp4", frames: 3}, astiav.ColorSpaceSmpte170M},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			for _, o := range []EncodeOptions{{Width: 128, Height: 96}, {Width: 64, Height: 48}} {
+				in, err := openInput(context.Background(), bytes.NewReader(encodeClip(t, test.clip, o).MP4))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer in.close()
+				if p := in.video.CodecParameters(); p.ColorSpace() != test.want || p.ColorRange() != astiav.ColorRangeMpeg {
+					t.Errorf("at %dx%d it says %v, %v", o.Width, o.Height, p.ColorSpace(), p.ColorRange())
+				}
+			}
+		})
+	}
+}
+
+// TestMatrixIsWhatTheScalerUsed looks at what becomes of red, whose luma tells.
+func TestMatrixIsWhatTheScalerUsed(t *testing.T) {
+	luma := map[astiav.ColorSpace]byte{astiav.ColorSpaceSmpte170M: 81, astiav.ColorSpaceBt709: 63}
+	for _, told := range []astiav.ColorSpace{astiav.ColorSpaceUnspecified, astiav.ColorSpaceRgb, astiav.ColorSpaceBt709} {
+		red, err := NewFrame(RGB24, 16, 16)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer red.Close()
+		pix, stride := red.Plane(0)
+		clear(pix)
+		for y := range 16 {
+			for x := range 16 {
+				pix[y*stride+3*x] = 255
+			}
+		}
+		red.av.SetColorSpace(told)
+		f, err := NewFrame(YUV420, 16, 16)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		s := scaler{format: YUV420, width: 16, height: 16}
+		defer s.close()
+		if err := s.run(red.av, f); err != nil {
+			t.Fatal(err)
+		}
+		y, _ := f.Plane(0)
+		if want := luma[f.matrix()]; y[0] < want-2 || y[0] > want+2 {
+			t.Errorf("%v: red has luma %d, and is said to be %v, where it has %d", told, y[0], f.matrix(), want)
+		}
+	}
+}
+
 func TestEncodeDraws(t *testing.T) {
 	c := clip{codec: "libx264", container: "mp4", frames: 10, first: 100, width: 320, height: 240}
 	var times []int64

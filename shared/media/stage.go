@@ -100,7 +100,7 @@ func (s *Stage) open(f *Frame) error {
 	codec.SetHeight(f.Height())
 	codec.SetPixelFormat(f.av.PixelFormat())
 	codec.SetColorRange(astiav.ColorRangeJpeg)
-	codec.SetColorSpace(f.av.ColorSpace())
+	codec.SetColorSpace(f.matrix())
 	codec.SetTimeBase(microsecond)
 	codec.SetThreadCount(1)
 	options, err := dictionary(map[string]string{
