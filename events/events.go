@@ -11,6 +11,7 @@ package events
 
 import (
 	"fmt"
+	"net/url"
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
@@ -223,5 +224,40 @@ func Ticked(source string, at time.Time) event.Event {
 	e.SetSource(source)
 	e.SetID(at.UTC().Format(time.RFC3339Nano))
 	e.SetTime(at)
+	return e
+}
+
+// Stored tells of an object as S3's own notifications do.
+type Stored struct {
+	Bucket string
+	Key    string
+	ETag   string
+	Size   int64
+	At     time.Time
+}
+
+// ObjectCreated is the prefix of the types of S3's notifications of uploads, which are not ours.
+const ObjectCreated = "com.amazonaws.s3.ObjectCreated:"
+
+// Event makes the event that says d.
+func (d Stored) Event(function string) event.Event {
+	e := event.New()
+	e.SetType(ObjectCreated + "Put")
+	e.SetSource(Source(function))
+	e.SetID(fmt.Sprintf("%s/%s/%s", d.Bucket, d.Key, d.ETag))
+	e.SetSubject(d.Key)
+	e.SetTime(d.At)
+	record := map[string]any{
+		"eventSource": "aws:s3",
+		"eventTime":   d.At.UTC().Format(time.RFC3339Nano),
+		"eventName":   "ObjectCreated:Put",
+		"s3": map[string]any{
+			"bucket": map[string]any{"name": d.Bucket},
+			"object": map[string]any{"key": url.QueryEscape(d.Key), "size": d.Size, "eTag": d.ETag},
+		},
+	}
+	if err := e.SetData("application/json", map[string]any{"Records": []any{record}}); err != nil {
+		panic(fmt.Sprintf("events: a record of S3 does not encode: %v", err)) // strings and numbers do
+	}
 	return e
 }

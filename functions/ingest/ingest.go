@@ -115,8 +115,16 @@ func (f *Function) admit(ctx context.Context, r record) error {
 		uploaded = time.Now()
 	}
 	capture := whence(r.Key, info.Metadata, uploaded)
+	id := ledger.ClipID(r.Bucket, r.Key, r.ETag)
+	switch done, err := f.Ledger.Done(ctx, id, 1); {
+	case err != nil:
+		return err
+	case done: // its record may have been erased since, and is not written again
+		log.InfoContext(ctx, "this clip was processed before", "clip", id)
+		return nil
+	}
 	clip, err := f.Ledger.Admit(ctx, ledger.Clip{
-		ID:  ledger.ClipID(r.Bucket, r.Key, r.ETag),
+		ID:  id,
 		Day: uploaded.UTC().Format(time.DateOnly),
 		Origin: findings.Origin{
 			Bucket:   r.Bucket,
@@ -133,12 +141,8 @@ func (f *Function) admit(ctx context.Context, r record) error {
 		return err
 	}
 	open, err := f.Ledger.Open(ctx, clip, 1)
-	if err != nil {
+	if err != nil || !open {
 		return err
-	}
-	if !open {
-		log.InfoContext(ctx, "this clip was processed before", "clip", clip.ID)
-		return nil
 	}
 	d := events.Uploaded{
 		OfRun:  events.OfRun{Clip: clip.ID, Run: 1, Camera: clip.Origin.Camera},

@@ -184,6 +184,15 @@ func TestFinishedClipStaysFinished(t *testing.T) {
 	if open := bucket.Keys("open/"); len(out.sent) > 0 || len(open) > 0 {
 		t.Errorf("sent %v, opened %v", out.sent, open)
 	}
+	if err := f.Ledger.Erase(t.Context(), clip.ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.take(t.Context(), []byte(notice("ObjectCreated:Put", "clips", "a.mp4", "e1"))); err != nil {
+		t.Fatal(err)
+	}
+	if left := bucket.Keys(clip.ID); len(left) > 0 {
+		t.Errorf("written again after it was erased: %v", left)
+	}
 }
 
 func TestWhence(t *testing.T) {

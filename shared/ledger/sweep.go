@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"path"
@@ -84,6 +85,23 @@ func (l *Ledger) Attempts(ctx context.Context, clip string, run int, after time.
 		under[Work{clip, run, segment, parts[1]}] = true
 	}
 	return under, nil
+}
+
+// After reports whether a reference comes after another in the order in which they are listed.
+func (r Reference) After(other Reference) bool {
+	if r.Day != other.Day {
+		return r.Day > other.Day
+	}
+	return name(r.Clip, r.Run) > name(other.Clip, other.Run)
+}
+
+// Keep writes a document that is not a result, over what was there.
+func (l *Ledger) Keep(ctx context.Context, key string, doc any) error {
+	b, err := json.Marshal(doc)
+	if err != nil {
+		return fmt.Errorf("keep %s: %w", key, err)
+	}
+	return l.Place(ctx, key, "application/json", b)
 }
 
 // DonePage lists up to limit of the finished runs, from the first after one; the zero Reference comes before all.
