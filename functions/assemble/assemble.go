@@ -278,13 +278,15 @@ func (a *assembly) video(ctx context.Context, m *findings.Media) error {
 			missing++
 			continue
 		}
-		p, err := a.Media.Open(ctx, e.Video)
-		if err != nil {
-			return fmt.Errorf("open the video of segment %d: %w", s.Index, err)
+		for _, v := range e.Videos {
+			p, err := a.Media.Open(ctx, v.Media)
+			if err != nil {
+				return fmt.Errorf("open a video of segment %d: %w", s.Index, err)
+			}
+			parts = append(parts, p)
+			m.Spans = append(m.Spans, findings.Span{At: seconds(at), Start: seconds(v.StartUS), End: seconds(v.EndUS)})
+			at += v.EndUS - v.StartUS
 		}
-		parts = append(parts, p)
-		m.Spans = append(m.Spans, findings.Span{At: seconds(at), Start: seconds(s.StartUS), End: seconds(s.StartUS + e.US)})
-		at += e.US
 		if e.Poster != nil {
 			m.Thumbnails = append(m.Thumbnails, e.Poster.Key)
 		}
@@ -297,7 +299,7 @@ func (a *assembly) video(ctx context.Context, m *findings.Media) error {
 	}
 	joined, err := a.Joiner.Join(ctx, parts)
 	if err != nil {
-		return fmt.Errorf("join the videos of %d segments: %w", len(parts), err)
+		return fmt.Errorf("join %d videos: %w", len(parts), err)
 	}
 	ref, err := a.Ledger.Side(ctx, a.clip.ID, "mp4", "video/mp4", joined)
 	m.Annotated = ref.Key

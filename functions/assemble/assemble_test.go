@@ -133,7 +133,10 @@ func (b bench) analyzed(segment int) error {
 }
 
 func (b bench) encode(segment int) error {
-	commit(b, segment, findings.Encode, findings.Encoded{US: 10 * second, Video: findings.Ref{Key: fmt.Sprint("v", segment)}})
+	commit(b, segment, findings.Encode, findings.Encoded{Videos: []findings.Video{{
+		Stretch: findings.Stretch{StartUS: int64(segment) * 10 * second, EndUS: int64(segment+1) * 10 * second},
+		Media:   findings.Ref{Key: fmt.Sprint("v", segment)},
+	}}})
 	return b.Handle(b.t.Context(), events.Encoded{OfSegment: b.at(segment)}.Event("encode"))
 }
 

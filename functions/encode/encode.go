@@ -1,4 +1,4 @@
-// Package encode makes the video of an active segment, with what was found drawn on it.
+// Package encode makes videos of the active stretches of a segment, with what was found drawn on them.
 //
 // In: segment.tracked of an active segment: what was detected in it, and the numbers that its tracks have in the clip.
 // Out: segment.encoded. The video is H.264, and AAC if the clip has sound, with one encoder setting for the whole clip,
@@ -8,6 +8,7 @@ package encode
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 
@@ -41,7 +42,7 @@ type Encoder interface {
 	Encode(ctx context.Context, s ledger.Source, o Order) (Video, error)
 }
 
-// Order says what is wanted of a segment.
+// Order says what is wanted of a stretch of a segment.
 type Order struct {
 	StartUS, EndUS int64
 	ClipWidth      int // of the displayed picture, px
@@ -49,14 +50,13 @@ type Order struct {
 	Width, Height  int  // within which the video stays, px
 	Sound          bool // the clip has sound, this segment or not
 	Tracks         []overlay.Track
-	PosterUS       int64 // the time of which a still picture is wanted
+	PosterUS       int64 // the time of which a still picture is wanted; none if it is not in the stretch
 }
 
-// Video is an encoded segment.
+// Video is an encoded stretch.
 type Video struct {
 	MP4           []byte
 	Width, Height int    // px
-	US            int64  // its duration
 	Poster        []byte // JPEG
 }
 
@@ -99,6 +99,10 @@ func (f *Function) encode(ctx context.Context, s events.OfSegment) (findings.Enc
 	if err != nil {
 		return findings.Encoded{}, err
 	}
+	stretches, err := f.stretches(ctx, s, segment)
+	if err != nil {
+		return findings.Encoded{}, err
+	}
 	tracks, err := f.tracks(ctx, s)
 	if err != nil {
 		return findings.Encoded{}, err
@@ -108,28 +112,33 @@ func (f *Function) encode(ctx context.Context, s events.OfSegment) (findings.Enc
 		return findings.Encoded{}, err
 	}
 	defer source.Close()
-	video, err := f.Encoder.Encode(ctx, source, Order{
-		StartUS: segment.StartUS, EndUS: segment.EndUS,
-		ClipWidth: plan.Width, ClipHeight: plan.Height,
-		Width: f.Width, Height: f.Height,
-		Sound:    plan.Audio != "",
-		Tracks:   tracks,
-		PosterUS: telling(tracks, segment.StartUS, segment.EndUS),
-	})
-	if err != nil {
-		return findings.Encoded{}, err
-	}
-
-	found := findings.Encoded{Width: video.Width, Height: video.Height, US: video.US}
-	if found.Video, err = f.Ledger.Side(ctx, s.Clip, "mp4", "video/mp4", video.MP4); err != nil {
-		return found, err
-	}
-	if len(video.Poster) > 0 {
-		poster, err := f.Ledger.Side(ctx, s.Clip, "jpg", "image/jpeg", video.Poster)
+	var found findings.Encoded
+	poster := telling(tracks, stretches)
+	for _, stretch := range stretches {
+		video, err := f.Encoder.Encode(ctx, source, Order{
+			StartUS: stretch.StartUS, EndUS: stretch.EndUS,
+			ClipWidth: plan.Width, ClipHeight: plan.Height,
+			Width: f.Width, Height: f.Height,
+			Sound:    plan.Audio != "",
+			Tracks:   tracks,
+			PosterUS: poster,
+		})
 		if err != nil {
 			return found, err
 		}
-		found.Poster = &poster
+		found.Width, found.Height = video.Width, video.Height
+		ref, err := f.Ledger.Side(ctx, s.Clip, "mp4", "video/mp4", video.MP4)
+		if err != nil {
+			return found, err
+		}
+		found.Videos = append(found.Videos, findings.Video{Stretch: stretch, Media: ref})
+		if len(video.Poster) > 0 {
+			ref, err := f.Ledger.Side(ctx, s.Clip, "jpg", "image/jpeg", video.Poster)
+			if err != nil {
+				return found, err
+			}
+			found.Poster = &ref
+		}
 	}
 	cost := watch.Cost()
 	found.Made = findings.Made{
@@ -139,6 +148,18 @@ func (f *Function) encode(ctx context.Context, s events.OfSegment) (findings.Enc
 		Seconds:    cost.WallSeconds,
 	}
 	return found, nil
+}
+
+// stretches reads when something moved in a segment.
+func (f *Function) stretches(ctx context.Context, s events.OfSegment, segment ledger.Segment) ([]findings.Stretch, error) {
+	var decoded findings.Decoded
+	if err := f.Ledger.Read(ctx, work(s, findings.Decode).Key(), &decoded); err != nil {
+		return nil, err
+	}
+	if len(decoded.Stretches) == 0 {
+		return []findings.Stretch{{StartUS: segment.StartUS, EndUS: segment.EndUS}}, nil
+	}
+	return decoded.Stretches, nil
 }
 
 // tracks reads what was found in a segment, by the numbers of the clip.
@@ -160,27 +181,25 @@ func (f *Function) tracks(ctx context.Context, s events.OfSegment) ([]overlay.Tr
 	return tracks, nil
 }
 
-// telling is the time at which a segment shows most: objects, and faces above all; the earliest such.
-func telling(tracks []overlay.Track, startUS, endUS int64) int64 {
-	seen := map[int64]int{}
+// telling is the time at which the stretches show most: objects, and faces above all; the earliest such.
+func telling(tracks []overlay.Track, stretches []findings.Stretch) int64 {
+	shows := map[int64]int{}
 	for _, t := range tracks {
 		for _, p := range t.Points {
-			seen[p.US]++
+			shows[p.US]++
 			if p.Face != nil {
-				seen[p.US]++
+				shows[p.US]++
 			}
 		}
 	}
-	at := startUS
-	for us, shows := range seen {
-		if us < startUS || us >= endUS {
-			continue
-		}
-		if best := seen[at]; shows > best || shows == best && us < at {
-			at = us
+	best := stretches[0].StartUS
+	for us, n := range shows {
+		in := slices.ContainsFunc(stretches, func(s findings.Stretch) bool { return s.StartUS <= us && us < s.EndUS })
+		if most := shows[best]; in && (n > most || n == most && us < best) {
+			best = us
 		}
 	}
-	return at
+	return best
 }
 
 func work(s events.OfSegment, step string) ledger.Work {

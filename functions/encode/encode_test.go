@@ -57,7 +57,7 @@ func (s *studio) Open(_ context.Context, r findings.Ref) (ledger.Source, error) 
 func (s *studio) Encode(_ context.Context, source ledger.Source, o Order) (Video, error) {
 	s.orders = append(s.orders, o)
 	return Video{
-		MP4: []byte("video of " + source.(named).key), Width: 1280, Height: 720, US: o.EndUS - o.StartUS, Poster: []byte("poster"),
+		MP4: []byte("video of " + source.(named).key), Width: 1280, Height: 720, Poster: []byte("poster"),
 	}, s.fails
 }
 
@@ -91,6 +91,9 @@ func newBench(t *testing.T) bench {
 			{Index: 1, StartUS: 10_000_000, EndUS: 21_000_000, Media: findings.Ref{Key: media}},
 		},
 	})
+	commit(b, work(at, findings.Decode), findings.Decoded{Active: true, Stretches: []findings.Stretch{
+		{StartUS: 10_000_000, EndUS: 12_000_000}, {StartUS: 15_000_000, EndUS: 21_000_000},
+	}})
 	commit(b, work(at, findings.Detect), findings.Objects{Tracks: []findings.Track{
 		{ID: 1, Object: findings.Person, Points: points(10_200_000, 10_400_000)},
 		{ID: 2, Object: findings.Person, Points: points(10_400_000, 10_600_000)},
@@ -129,27 +132,33 @@ func TestEncode(t *testing.T) {
 	b.must(b.tracked())
 
 	want := []Order{{
-		StartUS: 10_000_000, EndUS: 21_000_000, ClipWidth: 1920, ClipHeight: 1080, Width: 1280, Height: 720, Sound: true,
+		StartUS: 10_000_000, EndUS: 12_000_000, ClipWidth: 1920, ClipHeight: 1080, Width: 1280, Height: 720, Sound: true,
 		Tracks: []overlay.Track{ // by the clip's numbers, the unconfirmed one left out
 			{Number: 7, Points: points(10_200_000, 10_400_000)},
 			{Number: 3, Points: points(10_400_000, 10_600_000)},
 		},
 		PosterUS: 10_400_000, // where both are seen
 	}}
+	then := want[0]
+	then.StartUS, then.EndUS = 15_000_000, 21_000_000
+	want = append(want, then)
 	if diff := cmp.Diff(want, b.studio.orders); diff != "" {
 		t.Errorf("ordered: %s", diff)
 	}
 	var found findings.Encoded
 	b.must(b.Ledger.Read(t.Context(), work(at, findings.Encode).Key(), &found))
-	video, err := b.Ledger.Fetch(t.Context(), found.Video)
+	if len(found.Videos) != 2 || found.Videos[1].StartUS != 15_000_000 {
+		t.Fatalf("videos %+v, want one of each stretch", found.Videos)
+	}
+	video, err := b.Ledger.Fetch(t.Context(), found.Videos[0].Media)
 	b.must(err)
-	if string(video) != "video of "+media || found.Video.Type != "video/mp4" {
-		t.Errorf("the video is %q, %s", video, found.Video.Type)
+	if string(video) != "video of "+media || found.Videos[0].Media.Type != "video/mp4" {
+		t.Errorf("the video is %q, %s", video, found.Videos[0].Media.Type)
 	}
 	if found.Poster == nil || found.Poster.Type != "image/jpeg" {
 		t.Errorf("poster %+v", found.Poster)
 	}
-	if found.Width != 1280 || found.Height != 720 || found.US != 11_000_000 || found.Made.Version != version {
+	if found.Width != 1280 || found.Height != 720 || found.Made.Version != version {
 		t.Errorf("committed %+v", found)
 	}
 	if diff := cmp.Diff([]string{"segment.v1.encoded"}, b.out.types()); diff != "" {
@@ -165,7 +174,7 @@ func TestEncodeOnce(t *testing.T) {
 	b := newBench(t)
 	b.must(b.tracked())
 	b.must(b.tracked())
-	if len(b.studio.orders) != 1 || len(b.out.events) != 2 || b.out.events[0].ID() != b.out.events[1].ID() {
+	if len(b.studio.orders) != 2 || len(b.out.events) != 2 || b.out.events[0].ID() != b.out.events[1].ID() {
 		t.Errorf("encoded %d times, sent %v", len(b.studio.orders), b.out.types())
 	}
 }
@@ -227,11 +236,12 @@ func TestTellingMoment(t *testing.T) {
 		"the first of two": {[]overlay.Track{{Points: points(11_000_000, 12_000_000)}}, 11_000_000},
 		"most objects":     {[]overlay.Track{{Points: points(11_000_000, 12_000_000)}, {Points: points(12_000_000)}}, 12_000_000},
 		"a face":           {[]overlay.Track{{Points: points(11_000_000)}, {Points: face}}, 14_000_000},
+		"in a pause":       {[]overlay.Track{{Points: points(13_500_000)}}, 10_000_000},
 		"elsewhere":        {[]overlay.Track{{Points: points(1_000_000, 25_000_000)}}, 10_000_000},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			if got := telling(test.tracks, 10_000_000, 20_000_000); got != test.want {
+			if got := telling(test.tracks, []findings.Stretch{{StartUS: 10_000_000, EndUS: 13_000_000}, {StartUS: 14_000_000, EndUS: 20_000_000}}); got != test.want {
 				t.Errorf("%d, want %d", got, test.want)
 			}
 		})

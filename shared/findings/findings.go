@@ -140,12 +140,17 @@ type Carried struct {
 
 // Encoded is what encode says of an active segment.
 type Encoded struct {
-	Made   Made  `json:"made"`
-	Video  Ref   `json:"video"` // MP4, H.264 and AAC
-	Width  int   `json:"width"`
-	Height int   `json:"height"`
-	US     int64 `json:"us"`               // its duration
-	Poster *Ref  `json:"poster,omitempty"` // JPEG: a telling frame of it, drawn on
+	Made   Made    `json:"made"`
+	Videos []Video `json:"videos"` // of its active stretches, in order
+	Width  int     `json:"width"`
+	Height int     `json:"height"`
+	Poster *Ref    `json:"poster,omitempty"` // JPEG: a telling frame of it, drawn on
+}
+
+// Video is an encoded stretch.
+type Video struct {
+	Stretch
+	Media Ref `json:"media"` // MP4, H.264 and AAC
 }
 
 // What may become of a clip.

@@ -37,6 +37,10 @@ func (e Encoder) Encode(ctx context.Context, s ledger.Source, o encode.Order) (e
 		source = bytes.NewReader(whole)
 	}
 	width, height := media.EncodedSize(o.ClipWidth, o.ClipHeight, o.Width, o.Height)
+	wanted := 0
+	if o.StartUS <= o.PosterUS && o.PosterUS < o.EndUS {
+		wanted = posterWidth
+	}
 	made, err := media.Encode(ctx, source, media.EncodeOptions{
 		Span:        media.Span{Start: o.StartUS, End: o.EndUS},
 		Width:       width,
@@ -45,7 +49,7 @@ func (e Encoder) Encode(ctx context.Context, s ledger.Source, o encode.Order) (e
 		Threads:     e.Threads,
 		Draw:        func(p *image.YCbCr, us int64) { overlay.Draw(p, o.Tracks, us) },
 		Poster:      o.PosterUS,
-		PosterWidth: posterWidth,
+		PosterWidth: wanted,
 	})
 	if u, ok := errors.AsType[*media.Unreadable](err); ok {
 		return encode.Video{}, function.Hint(function.Permanent(err), u.Hint)
@@ -53,7 +57,7 @@ func (e Encoder) Encode(ctx context.Context, s ledger.Source, o encode.Order) (e
 	if err != nil {
 		return encode.Video{}, err
 	}
-	v := encode.Video{MP4: made.MP4, Width: width, Height: height, US: o.EndUS - o.StartUS}
+	v := encode.Video{MP4: made.MP4, Width: width, Height: height}
 	if made.Poster != nil {
 		if v.Poster, err = media.EncodeJPEG(*made.Poster, posterQuality); err != nil {
 			return encode.Video{}, err
