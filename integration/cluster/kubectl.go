@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -61,10 +62,13 @@ func (t *test) forward(ctx context.Context, namespace, service, port string) (st
 	return "", fmt.Errorf("port %s of service %s is not forwarded: %w: %s", port, service, cmd.Wait(), wrong.String())
 }
 
-// sightings notes which Services had a pod.
+// sightings notes which Services had a pod, and keeps what the pods said: a pod that is gone says nothing any more.
 type sightings struct {
+	dir string // of the logs, a file each pod
+
 	mu   sync.Mutex
-	seen map[string]bool
+	seen map[string]bool // Services
+	pods map[string]bool
 }
 
 func (s *sightings) lacks(services []string) (missing []string) {
@@ -78,36 +82,66 @@ func (s *sightings) lacks(services []string) (missing []string) {
 	return missing
 }
 
+// note says whether the Service and its pod are new.
+func (s *sightings) note(service, pod string) (newService, newPod bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	newService, newPod = !s.seen[service], !s.pods[pod]
+	s.seen[service], s.pods[pod] = true, true
+	return newService, newPod
+}
+
 const podsOfServices = "serving.knative.dev/service"
 
-// watch notes the Services that have pods, while ctx lasts.
-func (t *test) watch(ctx context.Context) (*sightings, error) {
-	cmd := t.command(ctx, "-n", namespace, "get", "pods", "-l", podsOfServices, "--watch", "-o", `jsonpath={.metadata.labels.serving\.knative\.dev/service}{"\n"}`)
+// watch notes the pods of Services, while ctx lasts.
+func (t *test) watch(ctx context.Context) error {
+	cmd := t.command(ctx, "-n", namespace, "get", "pods", "-l", podsOfServices, "--watch", "-o", `jsonpath={.metadata.labels.serving\.knative\.dev/service} {.metadata.name}{"\n"}`)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := cmd.Start(); err != nil {
-		return nil, err
+		return err
 	}
-	s := &sightings{seen: map[string]bool{}}
 	go func() {
 		lines := bufio.NewScanner(out)
 		for lines.Scan() {
-			s.mu.Lock()
-			known := s.seen[lines.Text()]
-			s.seen[lines.Text()] = true
-			s.mu.Unlock()
-			if !known {
-				t.say("  %s wakes", lines.Text())
+			service, pod, _ := strings.Cut(lines.Text(), " ")
+			newService, newPod := t.woken.note(service, pod)
+			if newService {
+				t.say("  %s wakes", service)
+			}
+			if newPod {
+				go t.keepLog(ctx, pod)
 			}
 		}
 		_ = cmd.Wait()
 	}()
-	return s, nil
+	return nil
 }
 
-// asleep says which Services have pods.
+// keepLog writes what a pod says into a file, until the pod ends.
+func (t *test) keepLog(ctx context.Context, pod string) {
+	f, err := os.Create(filepath.Join(t.woken.dir, pod+".log"))
+	if err != nil {
+		t.say("  %v", err)
+		return
+	}
+	defer f.Close()
+	for range 60 { // there is no log before the container runs
+		cmd := t.command(ctx, "-n", namespace, "logs", "--follow", pod, "-c", "user-container")
+		cmd.Stdout = f
+		if cmd.Run() == nil || ctx.Err() != nil {
+			return
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// awake says which Services have pods.
 func (t *test) awake(ctx context.Context) ([]string, error) {
 	names, err := t.kubectl(ctx, "-n", namespace, "get", "pods", "-l", podsOfServices, "-o", `jsonpath={range .items[*]}{.metadata.labels.serving\.knative\.dev/service}{"\n"}{end}`)
 	return strings.Fields(names), err

@@ -39,6 +39,7 @@ type test struct {
 	vedette    string
 	images     string
 	started    time.Time
+	woken      sightings
 }
 
 func (t *test) say(format string, args ...any) {
@@ -46,6 +47,15 @@ func (t *test) say(format string, args ...any) {
 }
 
 func (t *test) run(ctx context.Context) (err error) {
+	t.woken = sightings{seen: map[string]bool{}, pods: map[string]bool{}}
+	if t.woken.dir, err = os.MkdirTemp("", "vedette-smoke-logs-"); err != nil {
+		return err
+	}
+	defer func() {
+		if err == nil {
+			err = os.RemoveAll(t.woken.dir) // after a failure somebody wants to read them
+		}
+	}()
 	if err := t.check(ctx); err != nil {
 		return err
 	}
@@ -107,7 +117,7 @@ func (t *test) check(ctx context.Context) error {
 	if t.load == "" {
 		return errors.New("CLUSTER_LOAD is not set: the command that brings archives of images to the cluster, such as 'ctr -n k8s.io images import' on a node with containerd")
 	}
-	for _, file := range []string{t.clip, t.vedette} {
+	for _, file := range []string{t.clip, t.vedette, t.images} {
 		if _, err := os.Stat(file); err != nil {
 			return fmt.Errorf("%w: run this by `make cluster-smoke`", err)
 		}
@@ -286,8 +296,7 @@ func (t *test) upload(ctx context.Context, services []string) (findings.Report, 
 	if err := notify(ctx, address); err != nil {
 		return report, fmt.Errorf("asking MinIO to notify ingest: %w", err)
 	}
-	woken, err := t.watch(ctx)
-	if err != nil {
+	if err := t.watch(ctx); err != nil {
 		return report, err
 	}
 	f, err := os.Open(t.clip)
@@ -325,11 +334,24 @@ func (t *test) upload(ctx context.Context, services []string) (findings.Report, 
 		}
 		return answers["completed.json"] || answers["rejected.json"], nil
 	}); err != nil {
-		return report, err
+		return report, errors.Join(err, fmt.Errorf("the ledger has %q", listing(ctx, s.Ledger())))
 	}
 	return report, until(ctx, "the upload has woken every Service", func() (bool, error) {
-		return len(woken.lacks(services)) == 0, nil
+		return len(t.woken.lacks(services)) == 0, nil
 	})
+}
+
+// listing is what is in the ledger, for people to look at.
+func listing(ctx context.Context, b *store.Bucket) (keys []string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	for entry, err := range b.List(ctx, "", "") {
+		if err != nil {
+			return append(keys, err.Error())
+		}
+		keys = append(keys, entry.Key)
+	}
+	return keys
 }
 
 // notify has MinIO tell ingest, whose webhook its environment names, of every new object.
@@ -350,7 +372,6 @@ func (t *test) diagnose(ctx context.Context) {
 	for _, args := range [][]string{
 		{"get", "ksvc,broker,trigger,pods"},
 		{"get", "events", "--field-selector", "type=Warning"},
-		{"logs", "-l", podsOfServices, "-c", "user-container", "--prefix", "--tail", "20"},
 		{"logs", "deployment/minio", "--tail", "20"},
 		{"logs", "deployment/sleeper", "--tail", "20"},
 	} {
@@ -359,5 +380,15 @@ func (t *test) diagnose(ctx context.Context) {
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 		}
+	}
+	logs, _ := filepath.Glob(filepath.Join(t.woken.dir, "*.log"))
+	for _, file := range logs {
+		body, err := os.ReadFile(file)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			continue
+		}
+		lines := strings.Split(strings.TrimSpace(string(body)), "\n")
+		fmt.Fprintf(os.Stderr, "--- %s\n%s\n", file, strings.Join(lines[max(0, len(lines)-20):], "\n"))
 	}
 }

@@ -189,7 +189,7 @@ func TestNames(t *testing.T) {
 		if !slices.Contains(names, name) {
 			t.Errorf("%s asks for an image of %s, which is no function", f, name)
 		}
-		want := (maker{prefix: prefix, version: version}).image(name, blob{}).name
+		want := (maker{prefix: prefix, version: version}).image(name).name
 		if m := asked.FindSubmatch(read(t, f)); m == nil || string(m[1]) != want {
 			t.Errorf("%s asks for %q; the image is called %s", f, m, want)
 		}

@@ -72,17 +72,7 @@ func (m maker) make(ctx context.Context, names []string) error {
 	if err != nil {
 		return err
 	}
-	shared := map[string]blob{}
-	for name, t := range map[string]func() (tree, error){base: d.baseTree, ffmpeg: d.ffmpegTree, onnxruntime: m.onnxruntimeTree} {
-		t, err := t()
-		if err != nil {
-			return fmt.Errorf("layer %s: %w", name, err)
-		}
-		if shared[name], err = t.write(m.blobs(), name); err != nil {
-			return err
-		}
-		slog.Info("layer", "of", name, "mb", shared[name].size>>20, "sha256", shared[name].digest[:12])
-	}
+	shared := sharing{dir: m.blobs(), trees: map[string]func() (tree, error){base: d.baseTree, ffmpeg: d.ffmpegTree, onnxruntime: m.onnxruntimeTree}, made: map[string]blob{}}
 	for _, name := range names {
 		name, binary, given := strings.Cut(name, "=")
 		if given {
@@ -97,21 +87,51 @@ func (m maker) make(ctx context.Context, names []string) error {
 	return nil
 }
 
+// sharing makes each of the layers that functions share when the first needs it.
+type sharing struct {
+	dir   string
+	trees map[string]func() (tree, error)
+	made  map[string]blob
+}
+
+func (s sharing) layers(names ...string) (all []blob, err error) {
+	for _, name := range names {
+		b, made := s.made[name]
+		if !made {
+			t, err := s.trees[name]()
+			if err != nil {
+				return nil, fmt.Errorf("layer %s: %w", name, err)
+			}
+			if b, err = t.write(s.dir, name); err != nil {
+				return nil, err
+			}
+			s.made[name] = b
+			slog.Info("layer", "of", name, "mb", b.size>>20, "sha256", b.digest[:12])
+		}
+		all = append(all, b)
+	}
+	return all, nil
+}
+
 // function makes the image of one function.
-func (m maker) function(ctx context.Context, d debian, shared map[string]blob, name string) error {
+func (m maker) function(ctx context.Context, d debian, shared sharing, name string) error {
 	deps, err := m.dependencies(ctx, name)
 	if err != nil {
 		return err
 	}
-	img := m.image(name, shared[base])
+	img := m.image(name)
+	layers := []string{base}
 	media, infers := deps.packages["github.com/asticode/go-astiav"], deps.packages["github.com/yalue/onnxruntime_go"]
 	if media {
-		img.layers = append(img.layers, shared[ffmpeg])
+		layers = append(layers, ffmpeg)
 		img.config.Labels["org.opencontainers.image.licenses"] = "Apache-2.0 AND GPL-2.0-or-later"
 	}
 	if infers {
-		img.layers = append(img.layers, shared[onnxruntime])
+		layers = append(layers, onnxruntime)
 		img.config.Env = append(img.config.Env, "VEDETTE_ONNXRUNTIME="+m.onnxruntimeInside())
+	}
+	if img.layers, err = shared.layers(layers...); err != nil {
+		return err
 	}
 	binary := filepath.Join(m.blobs(), name)
 	if err := m.build(ctx, d, name, binary, media || infers); err != nil {
@@ -138,15 +158,19 @@ func (m maker) function(ctx context.Context, d debian, shared map[string]blob, n
 }
 
 // program makes the image of a static program that is there already.
-func (m maker) program(shared map[string]blob, name, binary string) error {
-	return m.finish(m.image(name, shared[base]), tree{}, name, binary)
+func (m maker) program(shared sharing, name, binary string) error {
+	img := m.image(name)
+	var err error
+	if img.layers, err = shared.layers(base); err != nil {
+		return err
+	}
+	return m.finish(img, tree{}, name, binary)
 }
 
 // image is what all images have in common.
-func (m maker) image(name string, base blob) image {
+func (m maker) image(name string) image {
 	return image{
-		name:   fmt.Sprintf("%s/%s:%s", m.prefix, name, m.version),
-		layers: []blob{base},
+		name: fmt.Sprintf("%s/%s:%s", m.prefix, name, m.version),
 		config: config{
 			User:       user + ":" + user,
 			Env:        []string{"PATH=/app:/usr/bin:/bin"},
