@@ -155,7 +155,7 @@ func (s *soundtrack) decode(in *input, span Span) error {
 // put takes samples that belong at a place. Before the segment, after it, and what is there already is left out.
 func (s *soundtrack) put(at int64, left, right []float32) error {
 	switch off := at - s.at; {
-	case off > jitter:
+	case off > jitter, s.at == 0 && off > 0:
 		if err := s.silence(min(at, s.total) - s.at); err != nil {
 			return err
 		}

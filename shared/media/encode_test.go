@@ -84,6 +84,27 @@ func TestEncodeKeepsPicturesAndTimes(t *testing.T) {
 	}
 }
 
+// TestEncodeStretch encodes a part of a segment, which begins and ends between pictures and keyframes.
+func TestEncodeStretch(t *testing.T) {
+	c := clip{codec: "libx264", container: "mp4", frames: 50, first: 250, gop: 50}
+	b := withBeeps(t, c, 10_200_000, 10_900_000, 11_500_000)
+	e, err := Encode(context.Background(), bytes.NewReader(b), EncodeOptions{
+		Span: Span{Start: 10_510_000, End: 11_110_000}, Width: 128, Height: 96, Sound: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []seen
+	for i := 13; i <= 27; i++ { // at 10.52 to 11.08 s
+		want = append(want, seen{Number: i, PTS: int64(i)*40_000 - 510_000})
+	}
+	want[0].PTS = 0
+	if diff := cmp.Diff(want, decodeAll(t, e.MP4, DecodeOptions{})); diff != "" {
+		t.Error(diff)
+	}
+	near(t, beepsIn(t, e.MP4), []int64{390_000}, 2000)
+}
+
 // TestEncodeSaysWhatColoursAre: players guess otherwise, each in its own way.
 func TestEncodeSaysWhatColoursAre(t *testing.T) {
 	tests := map[string]struct {
@@ -380,6 +401,47 @@ func TestEncodeKeepsSoundInStep(t *testing.T) {
 		t.Fatal(err)
 	}
 	near(t, beepsIn(t, e.MP4), []int64{500_000, 1_200_000, 2_800_000}, 2000)
+}
+
+// TestSoundIsPutWhereItBelongs: at the start to the sample, later as long as a clock only wavers without a seam.
+func TestSoundIsPutWhereItBelongs(t *testing.T) {
+	tests := map[string]struct {
+		at   []int64 // where 4000 samples each are put, of 10000
+		want int64   // samples taken in the end
+	}{
+		"from the start":               {[]int64{0, 4000}, 8000},
+		"a little late":                {[]int64{700}, 4700},
+		"from before the start":        {[]int64{-1500}, 2500},
+		"long before":                  {[]int64{-9000}, 0},
+		"a clock that wavers":          {[]int64{0, 4300}, 8000},
+		"a clock that wavers back":     {[]int64{0, 3700}, 8000},
+		"a hole":                       {[]int64{0, 7000}, 10000},
+		"the same twice":               {[]int64{0, 0}, 4000},
+		"after the end":                {[]int64{12000}, 10000},
+		"over the end":                 {[]int64{0, 4000, 8000}, 10000},
+		"a hole, then what was before": {[]int64{0, 7000, 2000}, 10000},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := &soundtrack{total: 10000}
+			defer s.close()
+			if err := s.open(); err != nil {
+				t.Fatal(err)
+			}
+			tone := make([]float32, 4000)
+			for _, at := range test.at {
+				if err := s.put(at, tone, tone); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if s.at != test.want {
+				t.Errorf("%d samples, want %d", s.at, test.want)
+			}
+			if err := s.end(); err != nil || len(s.packets) != 10 {
+				t.Errorf("%d packets, %v", len(s.packets), err)
+			}
+		})
+	}
 }
 
 func TestEncodeMakesSilenceWhereThereIsNoSound(t *testing.T) {
