@@ -1,0 +1,5 @@
+package main
+
+import "context"
+
+func doctor(ctx context.Context, c *console, args []string) (int, error) { return exitDone, nil }

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"vedette.dev/shared/findings"
+	"vedette.dev/shared/ledger"
+)
+
+// Where Vedette is to be found unless told otherwise.
+const (
+	usualListen = "127.0.0.1:7700"
+	usualS3     = "127.0.0.1:7701"
+)
+
+// up runs Vedette until it is interrupted.
+func up(ctx context.Context, c *console, args []string) (int, error) {
+	var o order
+	f := newOptions(c, "up", "[options]", "Starts Vedette on this machine and stays until interrupted.")
+	f.StringVar(&o.listen, "listen", usualListen, "`address` for events, functions and watchers")
+	f.StringVar(&o.s3, "s3", usualS3, "`address` for S3")
+	f.BoolVar(&o.verbose, "verbose", false, "show what the functions log")
+	sample := f.String("sample", "", "process this `clip` first; without a terminal, end afterwards")
+	if rest, err := f.parse(args); err != nil || len(rest) > 0 {
+		return f.misusedOr(err, "up takes no arguments")
+	}
+	var list []*clip
+	if *sample != "" {
+		var err error
+		if list, err = openClips([]string{*sample}, ""); err != nil {
+			return exitFailed, err
+		}
+	}
+	p, err := find(ctx, c, o.settings)
+	if err != nil {
+		return exitFailed, err
+	}
+	s := &session{c: c, order: &o, place: p, watcher: newWatcher(c)}
+	defer s.close()
+	s.watcher.all = true
+	whereabouts(c, p)
+	if p.own == nil {
+		c.say("It runs already, as process %d.", p.PID)
+		if len(list) == 0 {
+			return exitDone, nil
+		}
+	}
+	s.follow(ctx)
+	code := exitDone
+	if len(list) > 0 {
+		code = s.process(ctx, list)
+		if ctx.Err() == nil {
+			s.pointTo(list[0])
+		}
+	}
+	if p.own == nil || len(list) > 0 && !c.terminal {
+		return code, nil
+	}
+	c.say("\nPut clips into the bucket and watch; Ctrl-C ends.")
+	<-ctx.Done()
+	c.say("stopping")
+	return exitDone, nil
+}
+
+// whereabouts says where everything is.
+func whereabouts(c *console, p *place) {
+	c.say("%s", c.paint(bold, "Vedette is up."))
+	c.say("  S3       %s, bucket %s for clips, %s for results", p.Store.Endpoint, p.Store.Clips, p.Store.Ledger)
+	if p.own != nil && p.own.s3 != nil {
+		c.say("  keys     %s (AWS_SHARED_CREDENTIALS_FILE, AWS_PROFILE=vedette)", p.own.home.path("credentials"))
+		c.say("  data     %s", p.own.home.folder)
+		c.say("  logs     %s", p.own.home.path("logs"))
+	}
+	c.say("  events   %s/events (what happens), %s/vedette/default (the broker)", p.URL, p.URL)
+	c.say("  photos   curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg' %s/functions/detect/", p.URL)
+}
+
+// pointTo says where the results of a clip are.
+func (s *session) pointTo(c *clip) {
+	p := s.current()
+	m := c.report.Media
+	if c.err != nil || m == nil {
+		return
+	}
+	s.c.say("")
+	show := func(what, key string) {
+		if key == "" {
+			return
+		}
+		where := fmt.Sprintf("s3://%s/%s", p.Store.Ledger, key)
+		if p.own != nil && p.own.s3 != nil {
+			where = filepath.Join(p.own.home.path("s3", "objects"), p.Store.Ledger, filepath.FromSlash(key))
+		}
+		s.c.say("  %-9s%s", what, where)
+	}
+	show("report", ledger.RunKey(c.id, c.run, findings.StatusCompleted+".json"))
+	show("video", m.Annotated)
+	show("findings", m.Findings)
+	if m.Note != "" {
+		s.c.say("  %-9s%s", "note", m.Note)
+	}
+}
