@@ -7,7 +7,6 @@ import (
 	"vedette.dev/functions/detect"
 	"vedette.dev/models"
 	"vedette.dev/shared/findings"
-	"vedette.dev/shared/function"
 	"vedette.dev/shared/infer"
 	"vedette.dev/shared/infer/tensor"
 	"vedette.dev/shared/vision/detector"
@@ -20,8 +19,14 @@ type Networks struct {
 	Models  []findings.Model
 }
 
+// Metrics is told what the networks cost.
+type Metrics interface {
+	ModelLoaded(model string, d time.Duration)
+	Inferred(model string, pictures int, d time.Duration)
+}
+
 // Load loads the models. They live as long as the process.
-func Load(c detect.Config, metrics *function.Metrics) (Networks, error) {
+func Load(c detect.Config, metrics Metrics) (Networks, error) {
 	var n Networks
 	persons, err := n.load(models.Persons, c, metrics)
 	if err != nil {
@@ -36,7 +41,7 @@ func Load(c detect.Config, metrics *function.Metrics) (Networks, error) {
 	return n, nil
 }
 
-func (n *Networks) load(open func() ([]byte, models.Model, error), c detect.Config, metrics *function.Metrics) (detector.Network, error) {
+func (n *Networks) load(open func() ([]byte, models.Model, error), c detect.Config, metrics Metrics) (detector.Network, error) {
 	began := time.Now()
 	weights, model, err := open()
 	if err != nil {
@@ -60,7 +65,7 @@ func (n Networks) Pictures() Pictures {
 type measured struct {
 	session *infer.Session
 	model   string
-	metrics *function.Metrics
+	metrics Metrics
 }
 
 func (m measured) Run(ctx context.Context, in []tensor.Tensor) ([]tensor.Tensor, error) {
