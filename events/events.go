@@ -12,6 +12,7 @@ package events
 import (
 	"fmt"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
@@ -148,6 +149,15 @@ func build(typ, function string, r OfRun, what string, data any, extensions map[
 	return e
 }
 
+// short cuts what others have written to what an event has room for.
+func short(s string) string {
+	const most = 2000
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}
+
 func word(b bool) string { return map[bool]string{true: "true", false: "false"}[b] }
 
 func (s OfSegment) what(step string) string { return fmt.Sprintf("%d/%s", s.Segment, step) }
@@ -159,6 +169,7 @@ func (d Uploaded) Event(function string) event.Event {
 
 // Event makes the event that says d.
 func (d Rejected) Event(function string) event.Event {
+	d.Hint = short(d.Hint)
 	return build(ClipRejected, function, d.OfRun, "rejected", d, map[string]any{"reason": d.Reason})
 }
 
@@ -203,6 +214,7 @@ func (d Encoded) Event(function string) event.Event {
 
 // Event makes the event that says d.
 func (d Abandoned) Event(function string) event.Event {
+	d.Reason = short(d.Reason)
 	return build(StepAbandoned, function, d.OfRun, d.what("abandoned/"+d.Step), d,
 		map[string]any{"segment": d.Segment, "step": d.Step})
 }
