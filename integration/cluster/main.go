@@ -1,6 +1,6 @@
 // Cluster is the smoke test on a real Kubernetes with a real Knative.
 //
-// It goes to the cluster that KUBECONFIG names and to no other, loads the images of dist/images (by the command in
+// It goes to the cluster that KUBECONFIG names and to no other, loads the images of build (by the command in
 // CLUSTER_LOAD, to which archives are given), applies knative/ beside a MinIO, puts a clip into it, and compares the
 // report with that of the local runtime for the same clip. It holds if both have the same segments and tracks; if every
 // Service had no pod before, had one because of the upload, and has none again after; and if a subscriber who takes a
@@ -28,7 +28,7 @@ func main() {
 	}
 	flag.StringVar(&t.clip, "clip", os.Getenv("VEDETTE_SAMPLE"), "`file` to upload")
 	flag.StringVar(&t.vedette, "vedette", "bin/vedette", "the command-line `program`, for the local runtime")
-	flag.StringVar(&t.images, "images", "dist/images", "`directory` of the images")
+	flag.StringVar(&t.images, "images", "build", "`directory` of the images")
 	limit := flag.Duration("timeout", 10*time.Minute, "give up after this")
 	flag.Parse()
 	if err := run(&t, *limit); err != nil {

@@ -1,7 +1,7 @@
 // Image makes the container images of Vedette's functions, without a container engine and without root.
 //
 // In go packages of Debian 13 (by apt, which checks their signatures), ONNX Runtime (as scripts/setup fetched it) and
-// the functions of this repository; out comes one tar for each function, dist/images/<function>.tar, named
+// the functions of this repository; out comes one tar for each function, build/<function>.tar, named
 // dev.local/vedette/<function>:dev, which containerd, Docker, Podman, skopeo and crane take.
 //
 // An image is made of layers that functions share by digest, so that a node that ran one starts the next without a long
@@ -26,7 +26,7 @@ import (
 
 func main() {
 	var m maker
-	flag.StringVar(&m.out, "out", "dist/images", "`directory` for the archives")
+	flag.StringVar(&m.out, "out", "build", "`directory` for the archives")
 	flag.StringVar(&m.prefix, "name", prefix, "registry and repository that image names begin with")
 	flag.StringVar(&m.version, "version", version, "`tag` of the images")
 	flag.Parse()
