@@ -2,9 +2,7 @@ package store_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -17,7 +15,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"vedette.dev/knative/local/s3"
 	"vedette.dev/shared/ledger"
 	"vedette.dev/shared/ledger/ledgertest"
 	"vedette.dev/shared/store"
@@ -179,6 +176,7 @@ func testRefusals(t *testing.T, c store.Config) {
 }
 
 func TestAway(t *testing.T) {
+	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -192,6 +190,7 @@ func TestAway(t *testing.T) {
 
 // TestTrouble has a server that breaks what it answers.
 func TestTrouble(t *testing.T) {
+	t.Parallel()
 	var requests atomic.Int32
 	body := strings.Repeat("x", 1000)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -320,32 +319,4 @@ func config(endpoint string) store.Config {
 		Endpoint: endpoint, AccessKey: accessKey, SecretKey: secretKey, Region: "us-east-1",
 		Clips: "clips", Ledger: "ledger",
 	}
-}
-
-// serve starts an S3 server without any bucket.
-func serve(t *testing.T) (endpoint string) {
-	t.Helper()
-	server, err := s3.Start(s3.Config{
-		Folder: t.TempDir(), Listen: free(t), AccessKey: accessKey, SecretKey: secretKey, Region: "us-east-1",
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		http.DefaultClient.CloseIdleConnections() // it was asked whether the server is healthy, and a server waits for its clients
-		server.Close()
-	})
-	return server.Endpoint
-}
-
-// free finds an address that nobody listens at.
-func free(t *testing.T) string {
-	t.Helper()
-	var listen net.ListenConfig
-	l, err := listen.Listen(context.Background(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return fmt.Sprint(l.Addr())
 }
