@@ -20,12 +20,13 @@ type clock struct {
 }
 
 // newClock looks at the packets that a segment begins with, in decoding order.
-func newClock(packets []*astiav.Packet, untrusted bool) *clock {
+func newClock(packets []*astiav.Packet, base astiav.Rational, untrusted bool) *clock {
 	c := &clock{remake: untrusted}
 	var sorted []int64
 	last := int64(astiav.NoPtsValue)
+	maxLead := rescale(maxGap, microsecond, base)
 	for _, p := range packets {
-		if p.Dts() == astiav.NoPtsValue || p.Dts() > p.Pts() || last != astiav.NoPtsValue && p.Dts() <= last {
+		if p.Dts() == astiav.NoPtsValue || p.Dts() > p.Pts() || p.Pts()-p.Dts() > maxLead || last != astiav.NoPtsValue && p.Dts() <= last {
 			c.remake = true
 		}
 		last = p.Dts()

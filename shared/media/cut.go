@@ -37,6 +37,9 @@ const (
 	maxReorder     = 16      // pictures decoded before they are shown, by any codec
 	resumeDistance = 3e6     // microseconds before the cut from which reading is taken up, for the sound
 	fragment       = 8 << 20 // bytes of an MP4 fragment at most
+	maxGap         = 3600e6  // microseconds between two pictures, beyond which a time is damaged
+	maxTicks       = 1 << 30 // of the container's clock between two packets: the muxer aborts at twice as many
+	maxTail        = 10e6    // microseconds by which the sound may outlast the last picture
 )
 
 // Segment is a stretch of a clip that can be decoded by itself. It is a Source; give its Span to Decode or Packets.
@@ -46,7 +49,7 @@ const (
 // segment but need it to be decoded (open groups), that keyframe and they.
 type Segment struct {
 	Span
-	Container string   // "mp4" (fragmented); "mov", or "nut" at last, for codecs that MP4 does not hold
+	Container string   // "mp4" (fragmented); "mov" for codecs that MP4 does not hold, "nut" where that does not either
 	Header    int64    // bytes before the first fragment, for HLS: EXT-X-MAP is [0, Header), media the rest; 0: not MP4 or MOV
 	Packets   []Packet // the pictures within the span, in decoding order
 	body      *spool
@@ -213,7 +216,7 @@ func (c *Cutter) Next() (*Segment, error) {
 	if c.ended {
 		return nil, io.EOF
 	}
-	s := &cutting{Cutter: c, body: &spool{limit: c.options.Memory, dir: c.options.Dir}}
+	s := &cutting{Cutter: c, written: map[int]int64{}, body: &spool{limit: c.options.Memory, dir: c.options.Dir}}
 	defer s.free()
 	key, err := s.collect()
 	if err != nil {
@@ -256,6 +259,8 @@ type cutting struct {
 	aOut *astiav.Stream
 	time *clock
 	aEnd int64 // decoding time of the last packet of sound
+
+	written map[int]int64 // decoding time of a stream's last packet, on its own clock
 }
 
 // collect takes packets as far as the keyframe at which the segment ends, and returns that; nil at the end of the clip.
@@ -278,6 +283,9 @@ func (s *cutting) collect() (*astiav.Packet, error) {
 			}
 			at, key := s.in.since(p.Pts()), p.Flags().Has(astiav.PacketFlagKey)
 			switch {
+			case at > max(s.start, s.shownUntil)+maxGap:
+				p.Free()
+				continue
 			case key && len(s.packets) > 0 && at-s.start >= s.options.Length:
 				return p, nil
 			case at < s.start && len(s.video)+len(s.packets) > 0 && !p.Flags().Has(astiav.PacketFlagDiscard):
@@ -313,8 +321,8 @@ func (s *cutting) addPicture(p *astiav.Packet, at int64, key bool) {
 }
 
 func (s *cutting) addSound(p *astiav.Packet) {
-	if s.in.soundTime(p) < s.start {
-		p.Free() // came too late
+	if at := s.in.soundTime(p); at < s.start || at > max(s.start, s.shownUntil)+maxGap {
+		p.Free() // came too late, or is damaged
 		return
 	}
 	s.audio = append(s.audio, p)
@@ -400,11 +408,15 @@ func (s *cutting) finish(key *astiav.Packet) error {
 
 // close writes what is held and ends the file.
 func (s *cutting) close() (*Segment, error) {
-	if err := s.flush(math.MaxInt64); err != nil {
+	if err := s.flush(s.end + maxTail); err != nil {
 		return nil, err
 	}
 	if err := s.out.end(); err != nil {
-		return nil, fmt.Errorf("cut the segment at %d µs: %w", s.start, err)
+		if s.out.err != nil {
+			return nil, fmt.Errorf("cut the segment at %d µs: %w", s.start, err)
+		}
+		return nil, &Unreadable{Reason: Undecodable, Err: err,
+			Hint: fmt.Sprintf("The clip is too damaged to be copied at %d s: repair or convert it.", s.start/1e6)}
 	}
 	segment := &Segment{
 		Span:      Span{s.start, s.end},
@@ -436,10 +448,11 @@ func (s *cutting) flush(until int64) error {
 		if err := s.writeSound(rescale(p.Dts(), s.in.base, microsecond)); err != nil {
 			return err
 		}
-		if err := s.out.write(p, s.vOut, s.in.base); err != nil {
-			return fmt.Errorf("cut the segment at %d µs: %w", s.start, err)
-		}
+		err := s.write(p, s.vOut, s.in.base)
 		p.Free()
+		if err != nil {
+			return err
+		}
 	}
 	s.video = nil
 	if err := s.writeSound(until); err != nil {
@@ -452,7 +465,7 @@ func (s *cutting) flush(until int64) error {
 	return nil
 }
 
-// writeSound writes what lies before a time, and leaves out what the muxer does not take: the picture matters more.
+// writeSound writes what lies before a time.
 func (s *cutting) writeSound(until int64) error {
 	for len(s.audio) > 0 && s.in.soundTime(s.audio[0]) < until {
 		p := s.audio[0]
@@ -478,7 +491,22 @@ func (s *cutting) writeSoundPacket(p *astiav.Packet) error {
 	s.aEnd = at
 	p.SetPts(at)
 	p.SetDts(at)
-	if err := s.out.write(p, s.aOut, base); err != nil && s.out.err != nil {
+	return s.write(p, s.aOut, base)
+}
+
+// write leaves out what the muxer does not take: that is damaged.
+func (s *cutting) write(p *astiav.Packet, to *astiav.Stream, base astiav.Rational) error {
+	ticks := func(d int64) int64 { return rescale(d, base, to.TimeBase()) }
+	dts := ticks(p.Dts())
+	last, ok := s.written[to.Index()]
+	if ok && dts-last > maxTicks || ticks(p.Pts()-p.Dts()) > maxTicks {
+		return nil
+	}
+	if ticks(p.Duration()) > maxTicks {
+		p.SetDuration(0)
+	}
+	s.written[to.Index()] = dts
+	if err := s.out.write(p, to, base); err != nil && s.out.err != nil {
 		return fmt.Errorf("cut the segment at %d µs: %w", s.start, err)
 	}
 	return nil
@@ -487,6 +515,9 @@ func (s *cutting) writeSoundPacket(p *astiav.Packet) error {
 // begin opens the file in the first container that holds the clip's codecs.
 func (s *cutting) begin() error {
 	candidates := []string{"mp4", "mov", "nut"}
+	if s.in.bareHEVC() {
+		candidates = candidates[2:]
+	}
 	if s.container != "" {
 		candidates = []string{s.container}
 	}
@@ -507,9 +538,16 @@ func (s *cutting) begin() error {
 		return &Unreadable{Reason: UnsupportedCodec, Err: err,
 			Hint: fmt.Sprintf("No container takes a copy of %s: convert the clip to H.264.", s.info.Video.Codec)}
 	}
-	s.time = newClock(s.video, strings.HasPrefix(s.in.format.InputFormat().Name(), "matroska"))
+	s.time = newClock(s.video, s.in.base, strings.HasPrefix(s.in.format.InputFormat().Name(), "matroska"))
 	s.aEnd = math.MinInt64
 	return nil
+}
+
+// bareHEVC is true of HEVC whose parameters are not yet in the form that MP4 wants. FFmpeg 7.1 makes that form with a
+// parser that damaged parameters keep busy for minutes, where nothing can stop it.
+func (in *input) bareHEVC() bool {
+	extra := in.videoCodec.ExtraData()
+	return in.videoCodec.CodecID() == astiav.CodecIDHevc && (len(extra) == 0 || extra[0] == 0)
 }
 
 func (s *cutting) beginAs(container string) error {
@@ -529,7 +567,7 @@ func (s *cutting) beginAs(container string) error {
 		}
 	}
 	s.out.format.SetFlags(s.out.format.Flags().Add(astiav.FormatContextFlagBitexact)) // no version of FFmpeg in the bytes
-	options := map[string]string{}
+	options := map[string]string{"avoid_negative_ts": "disabled"}                     // times stay as they are
 	if container != "nut" {
 		options["movflags"] = "+frag_keyframe+delay_moov+default_base_moof+skip_trailer+frag_discont"
 		options["frag_size"] = strconv.Itoa(fragment)

@@ -159,6 +159,7 @@ func TestCutLosesAndDoublesNothing(t *testing.T) {
 			if len(segments) < 3 {
 				t.Fatalf("%d segments of %d frames", len(segments), c.frames)
 			}
+			t.Logf("segments are in %s", segments[0].Container)
 			var parts []picture
 			end := int64(0)
 			for _, s := range segments {
