@@ -31,7 +31,7 @@ const (
 
 // Config is what the environment decides.
 type Config struct {
-	Batch       int     `env:"VEDETTE_BATCH" default:"8" min:"1" max:"64" doc:"frames given to a network at once"`
+	Batch       int     `env:"VEDETTE_BATCH" default:"8" min:"1" max:"64" doc:"frames given to a network at once; on a processor the one for faces takes them one by one"`
 	Threads     int     `env:"VEDETTE_THREADS" default:"1" min:"0" max:"64" doc:"threads of a network on the processor; 0 is as many as there are cores"`
 	Device      string  `env:"VEDETTE_DEVICE" default:"auto" oneof:"cpu,cuda,auto" doc:"where networks run"`
 	Library     string  `env:"VEDETTE_ONNXRUNTIME" doc:"path of libonnxruntime.so; the loader's own search if not set"`
