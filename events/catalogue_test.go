@@ -346,8 +346,8 @@ func TestSize(t *testing.T) {
 func fill(v reflect.Value) {
 	switch v.Kind() {
 	case reflect.Struct:
-		for i := range v.NumField() {
-			fill(v.Field(i))
+		for _, field := range v.Fields() {
+			fill(field)
 		}
 	case reflect.String:
 		v.SetString(strings.Repeat("é\"", 1000)) // a key has at most 1024 bytes; a reason may quote anything

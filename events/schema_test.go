@@ -114,8 +114,7 @@ func (g *generator) of(t reflect.Type) *schema {
 }
 
 func (g *generator) fields(s *schema, t reflect.Type) {
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for f := range t.Fields() {
 		if f.Anonymous {
 			g.fields(s, f.Type)
 			continue

@@ -59,9 +59,7 @@ func newFunction(objects shelf) (*Function, *outbox, *ledgertest.Bucket) {
 	}, out, bucket
 }
 
-func object1(etag string) store.Info {
-	return store.Info{Entry: ledger.Entry{Size: 7, ETag: etag, Modified: uploaded}}
-}
+var object1 = store.Info{Entry: ledger.Entry{Size: 7, ETag: "e1", Modified: uploaded}}
 
 const aws = `{"Records":[{"eventVersion":"2.2","eventSource":"aws:s3","awsRegion":"eu-central-1","eventTime":"2026-11-22T10:20:30.000Z",
 "eventName":"ObjectCreated:Put","userIdentity":{"principalId":"A"},"responseElements":{"x":"y"},"s3":{"s3SchemaVersion":"1.0",
@@ -78,7 +76,7 @@ func TestShapes(t *testing.T) {
 	single := strings.TrimSuffix(strings.TrimPrefix(aws, `{"Records":[`), `]}`)
 	for name, body := range map[string]string{"AWS": aws, "MinIO": minio, "one record": single, "EventBridge": eventBridge} {
 		t.Run(name, func(t *testing.T) {
-			f, out, bucket := newFunction(shelf{"clips/front door/a+b.mp4": object1("e1")})
+			f, out, bucket := newFunction(shelf{"clips/front door/a+b.mp4": object1})
 			e := event.New()
 			e.SetType("com.amazonaws.s3.ObjectCreated:Put")
 			if err := e.SetData("application/json", []byte(body)); err != nil {
@@ -124,7 +122,7 @@ func TestAdmission(t *testing.T) {
 		{"no records", `{"Records":[]}`, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			f, out, _ := newFunction(shelf{"clips/a.mp4": object1("e1")})
+			f, out, _ := newFunction(shelf{"clips/a.mp4": object1})
 			if err := f.take(t.Context(), []byte(test.body)); err != nil {
 				t.Fatal(err)
 			}
@@ -146,7 +144,7 @@ func TestNonsense(t *testing.T) {
 }
 
 func TestWebhookAsksAgain(t *testing.T) {
-	f, out, _ := newFunction(shelf{"clips/a.mp4": object1("e1")})
+	f, out, _ := newFunction(shelf{"clips/a.mp4": object1})
 	call := func(available error) (int, error) {
 		w := httptest.NewRecorder()
 		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(notice("ObjectCreated:Put", "clips", "a.mp4", "e1")))
@@ -170,7 +168,7 @@ func TestWebhookAsksAgain(t *testing.T) {
 }
 
 func TestFinishedClipStaysFinished(t *testing.T) {
-	f, out, bucket := newFunction(shelf{"clips/a.mp4": object1("e1")})
+	f, out, bucket := newFunction(shelf{"clips/a.mp4": object1})
 	clip, err := f.Ledger.Admit(t.Context(), ledger.Clip{ID: ledger.ClipID("clips", "a.mp4", "e1"), Day: "2026-11-21"})
 	if err != nil {
 		t.Fatal(err)

@@ -95,7 +95,7 @@ func (o *Object) fill(off, want int64) error {
 	if err := get.SetMatchETag(o.info.ETag); err != nil {
 		return o.bucket.fail("read", o.info.Key, err)
 	}
-	body, _, err := o.bucket.get(o.ctx, o.info.Key, get)
+	body, err := o.bucket.get(o.ctx, o.info.Key, get)
 	if err != nil {
 		return o.bucket.fail("read", o.info.Key, err)
 	}

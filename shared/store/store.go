@@ -191,7 +191,7 @@ func entry(o minio.ObjectInfo) ledger.Entry {
 
 // Get implements [ledger.Bucket].
 func (b *Bucket) Get(ctx context.Context, key string) ([]byte, error) {
-	body, _, err := b.get(ctx, key, minio.GetObjectOptions{})
+	body, err := b.get(ctx, key, minio.GetObjectOptions{})
 	if err != nil {
 		return nil, b.fail("get", key, err)
 	}
@@ -199,36 +199,36 @@ func (b *Bucket) Get(ctx context.Context, key string) ([]byte, error) {
 }
 
 // get reads an object, or a range of it, whole. An answer that breaks off is asked for again.
-func (b *Bucket) get(ctx context.Context, key string, o minio.GetObjectOptions) (body []byte, i Info, err error) {
+func (b *Bucket) get(ctx context.Context, key string, o minio.GetObjectOptions) (body []byte, err error) {
 	for range attempts {
 		torn := false
-		if body, i, torn, err = b.getOnce(ctx, key, o); !torn || ctx.Err() != nil {
+		if body, torn, err = b.getOnce(ctx, key, o); !torn || ctx.Err() != nil {
 			break
 		}
 	}
-	return body, i, err
+	return body, err
 }
 
-func (b *Bucket) getOnce(ctx context.Context, key string, o minio.GetObjectOptions) (body []byte, i Info, torn bool, err error) {
+func (b *Bucket) getOnce(ctx context.Context, key string, o minio.GetObjectOptions) (body []byte, torn bool, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	timer := time.AfterFunc(patience, func() { cancel(context.DeadlineExceeded) })
 	defer timer.Stop()
 	r, object, _, err := b.store.client.GetObject(ctx, b.name, key, o)
 	if err != nil {
-		return nil, Info{}, false, overdue(ctx, err) // the client has tried again already
+		return nil, false, overdue(ctx, err) // the client has tried again already
 	}
 	defer r.Close()
 	timer.Reset(allowance(object.Size))
 	if object.Size < 0 { // the answer does not say
 		body, err = io.ReadAll(r)
-		return body, info(object), err != nil, overdue(ctx, err)
+		return body, err != nil, overdue(ctx, err)
 	}
 	body = make([]byte, object.Size)
 	if _, err := io.ReadFull(r, body); err != nil {
-		return nil, Info{}, true, overdue(ctx, err)
+		return nil, true, overdue(ctx, err)
 	}
-	return body, info(object), false, nil
+	return body, false, nil
 }
 
 // overdue says that it was our own patience that ended, where it was.

@@ -57,7 +57,7 @@ func (c *Cluster) Run(seed uint64, first ...event.Event) error {
 	waiting := first
 	var running []*process
 	const enough = 100_000
-	for step := 0; step < enough; step++ {
+	for range enough {
 		if len(waiting) == 0 && len(running) == 0 {
 			if !c.rest(&waiting) {
 				return nil
