@@ -12,9 +12,9 @@ import (
 // its neighbours, of the time it runs at or of the machine it runs on enters.
 //
 //  1. It looks at the pictures of the first second. If nothing moves there, the sizes of the packets in that second are
-//     what stillness costs this encoder here. Where the sizes tell (frames between keyframes are small against keyframes,
-//     which is not so with intra-only codecs and an encoder that fills a constant rate) and no stretch of the rest costs
-//     noticeably more: quiet, by packets alone, and nothing else is decoded.
+//     what stillness costs this encoder here. Where the sizes tell (frames between keyframes are small against keyframes
+//     and cost next to nothing, which is not so with intra-only codecs, an encoder that fills a constant rate, and much
+//     noise) and no stretch of the rest costs noticeably more: quiet, by packets alone, and nothing else is decoded.
 //  2. Otherwise it looks at the pictures that are sampled, all of them: the segment is active if something moves.
 //
 // It errs on the side of looking: a wrong suspicion costs seconds of a processor, a wrong "quiet" costs a visitor.
@@ -56,23 +56,47 @@ const (
 
 	firstLookUS = 1_000_000
 
-	// tellingRatio is how many times a keyframe must outweigh a frame between, so that sizes tell.
-	tellingRatio = 6
-	// stretch is the time over which packet sizes are averaged.
-	stretchUS = 500_000
-	// excess is by how much a stretch may cost more than stillness before it is suspicious, and noise how many standard
-	// deviations of the mean.
-	excess, noiseBound = .10, 6.
-	// floorShare of the picture's pixels, in bytes, is what a stretch must cost more in any case: where stillness costs
-	// next to nothing, doubling it means nothing. A person of a tenth of the picture's height costs more in motion.
-	floorShare = 1. / 5000
+	// tellingRatio is how many times a keyframe must outweigh a frame between, so that sizes tell; tellingShare of the
+	// picture's pixels, in bytes, is what the cheaper frames between may cost at most in stillness: more is noise, or a rate
+	// that is filled, in which somebody small is lost.
+	tellingRatio, tellingShare = 6, 1. / 1000
+
+	// Sizes are looked at over stretches so long, or of so many frames where these are few.
+	stretchUS, stretchFrames = 500_000, 8
 )
+
+// A measure of a stretch, and how much more than stillness it must cost to be suspicious: so much of what stillness costs, and
+// so much of the picture's pixels, in bytes, in any case, since doubling next to nothing means nothing.
+type measure struct {
+	of            func(sizes []int) float64 // ascending
+	excess, floor float64
+}
+
+// Encoders spend nearly nothing on most frames where nothing moves, and the rest on few; when somebody walks, every frame
+// costs something. So the cheaper half tells best. But a camera may send every other frame empty, so all of them are weighed too.
+func measures() []measure {
+	return []measure{
+		{cheaperHalf, .5, 1. / 10_000},
+		{mean, 1, 1. / 5000},
+	}
+}
 
 // still is the gate's first step. It is sure only of quiet; score is how much speaks against that, 1 being the threshold.
 func still(ctx context.Context, v Video, startUS, endUS int64) (score float64, sure bool, err error) {
 	firstLook := startUS + firstLookUS
 	if endUS <= firstLook {
 		return 0, false, nil // so short that all of it is looked at
+	}
+	// What costs nothing comes first: where the sizes do not say that the rest is as calm as the first second, there is no
+	// need to know how calm that is.
+	packets, err := v.Packets(ctx)
+	if err != nil {
+		return 0, false, err
+	}
+	width, height := v.Size()
+	score, tell := suspicion(packets, startUS, width*height)
+	if !tell || score >= 1 {
+		return score, false, nil
 	}
 	pictures, err := v.Look(ctx, firstLook)
 	if err != nil {
@@ -93,72 +117,39 @@ func still(ctx context.Context, v Video, startUS, endUS int64) (score float64, s
 	if m.score() >= 1 {
 		return m.score(), false, nil
 	}
-	packets, err := v.Packets(ctx)
-	if err != nil {
-		return 0, false, err
-	}
-	width, height := v.Size()
-	score, tell := suspicion(packets, startUS, width*height)
-	return score, tell && score < 1, nil
+	return score, true, nil
 }
 
-// suspicion compares what the frames after the first second cost with what those in it did; 1 is the threshold. It says
-// false where sizes do not tell.
+// suspicion compares what the frames after the first second cost with what those in it did, and with the cheapest stretch
+// before in the same run from keyframe to keyframe, since a run is dear at first while the encoder refines its picture; 1 is the
+// threshold. It says false where sizes do not tell.
 func suspicion(packets []Packet, startUS int64, pixels int) (float64, bool) {
-	var keys, between, still []float64
-	packets = slices.Clone(packets)
-	slices.SortFunc(packets, func(a, b Packet) int { return int(a.US - b.US) })
+	packets = slices.SortedFunc(slices.Values(packets), func(a, b Packet) int { return cmp.Compare(a.US, b.US) })
+	var keys, between []int
+	var runs [][]Packet
 	for _, p := range packets {
+		if p.Key || len(runs) == 0 {
+			runs = append(runs, nil)
+		}
 		if p.Key {
-			keys = append(keys, float64(p.Size))
+			keys = append(keys, p.Size)
 			continue
 		}
-		between = append(between, float64(p.Size))
-		if p.US < startUS+firstLookUS {
-			still = append(still, float64(p.Size))
-		}
+		between = append(between, p.Size)
+		runs[len(runs)-1] = append(runs[len(runs)-1], p)
 	}
-	if len(keys) == 0 || len(still) < 3 || median(between)*tellingRatio > median(keys) {
+	if len(keys) == 0 || len(between) == 0 || tellingRatio*median(between) > median(keys) {
 		return 0, false
 	}
-	calm, deviation := meanAndDeviation(still)
+	perFrame := (packets[len(packets)-1].US - packets[0].US) / int64(len(packets)-1)
+	n := max(stretchFrames, int(stretchUS/max(perFrame, 1)))
 	worst := 0.
-	for i := range packets {
-		var sum float64
-		n := 0
-		for _, p := range packets[i:] {
-			if p.US >= packets[i].US+stretchUS {
-				break
-			}
-			if !p.Key {
-				sum += float64(p.Size)
-				n++
-			}
+	for _, m := range measures() {
+		score, calm := m.worst(runs, n, startUS+firstLookUS, float64(pixels))
+		if calm < 0 || calm > tellingShare*float64(pixels) && worst == 0 && m.excess < 1 {
+			return 0, false
 		}
-		if n == 0 {
-			continue
-		}
-		allowed := max(excess*calm, noiseBound*deviation/math.Sqrt(float64(n)), floorShare*float64(pixels))
-		worst = max(worst, (sum/float64(n)-calm)/allowed)
+		worst = max(worst, score)
 	}
 	return worst, true
-}
-
-func median(values []float64) float64 {
-	if len(values) == 0 {
-		return 0
-	}
-	sorted := slices.Sorted(slices.Values(values))
-	return sorted[len(sorted)/2]
-}
-
-func meanAndDeviation(values []float64) (mean, deviation float64) {
-	for _, v := range values {
-		mean += v
-	}
-	mean /= float64(len(values))
-	for _, v := range values {
-		deviation += (v - mean) * (v - mean)
-	}
-	return mean, math.Sqrt(deviation / float64(len(values)))
 }
