@@ -154,7 +154,7 @@ func (b *bench) found(t *testing.T, segment int) findings.Decoded {
 }
 
 func quietVideo() *video {
-	return &video{place: place{width: 160, height: 90, noise: 3}, stream: stream{seconds: 10, gop: 50, key: 200e3, between: 3e3, scatter: .1}}
+	return &video{place: place{width: 160, height: 90, noise: 3}, stream: stream{seconds: 10, gop: 50, key: 200e3, between: 1.5e3, scatter: .1}}
 }
 
 func activeVideo() *video {

@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -56,28 +57,27 @@ const (
 
 	firstLookUS = 1_000_000
 
-	// tellingRatio is how many times a keyframe must outweigh a frame between, so that sizes tell; tellingShare of the
-	// picture's pixels, in bytes, is what the cheaper frames between may cost at most in stillness: more is noise, or a rate
-	// that is filled, in which somebody small is lost.
-	tellingRatio, tellingShare = 6, 1. / 1000
+	// tellingRatio is how many times a keyframe must outweigh a frame between, so that sizes tell.
+	tellingRatio = 6
 
 	// Sizes are looked at over stretches so long, or of so many frames where these are few.
 	stretchUS, stretchFrames = 500_000, 8
 )
 
-// A measure of a stretch, and how much more than stillness it must cost to be suspicious: so much of what stillness costs, and
-// so much of the picture's pixels, in bytes, in any case, since doubling next to nothing means nothing.
+// A measure says what a stretch costs. Shares are of the picture's pixels, in bytes a frame.
 type measure struct {
-	of            func(sizes []int) float64 // ascending
-	excess, floor float64
+	of     func(sizes []int) float64 // ascending
+	most   float64                   // share that stillness may cost; more is noise or a rate that is filled, in which somebody small is lost
+	excess float64                   // how much more than stillness is suspicious, as a part of that,
+	floor  float64                   // and as a share: doubling next to nothing means nothing
 }
 
-// Encoders spend nearly nothing on most frames where nothing moves, and the rest on few; when somebody walks, every frame
-// costs something. So the cheaper half tells best. But a camera may send every other frame empty, so all of them are weighed too.
+// Where nothing moves encoders spend next to nothing on most frames, and the rest on few; where somebody walks every frame
+// costs something. So the cheaper half tells best. But a camera may send every other frame empty, so all are weighed too.
 func measures() []measure {
 	return []measure{
-		{cheaperHalf, .5, 1. / 10_000},
-		{mean, 1, 1. / 5000},
+		{of: cheaperHalf, most: 1. / 1000, excess: .3, floor: 1. / 10_000},
+		{of: mean, most: 1. / 200, excess: 1, floor: 1. / 5000},
 	}
 }
 
@@ -141,15 +141,73 @@ func suspicion(packets []Packet, startUS int64, pixels int) (float64, bool) {
 	if len(keys) == 0 || len(between) == 0 || tellingRatio*median(between) > median(keys) {
 		return 0, false
 	}
-	perFrame := (packets[len(packets)-1].US - packets[0].US) / int64(len(packets)-1)
-	n := max(stretchFrames, int(stretchUS/max(perFrame, 1)))
+	apart := (packets[len(packets)-1].US - packets[0].US) / int64(len(packets)-1)
+	n := max(stretchFrames, int(stretchUS/max(apart, 1)))
 	worst := 0.
 	for _, m := range measures() {
-		score, calm := m.worst(runs, n, startUS+firstLookUS, float64(pixels))
-		if calm < 0 || calm > tellingShare*float64(pixels) && worst == 0 && m.excess < 1 {
+		score, tells := m.worst(runs, n, startUS+firstLookUS, float64(pixels))
+		if !tells {
 			return 0, false
 		}
 		worst = max(worst, score)
 	}
 	return worst, true
+}
+
+// worst is by how much the dearest stretch of n frames costs more than stillness; 1 is the threshold. What comes before
+// lookedUS is stillness. It says false where there is none to compare with, or it costs too much itself.
+func (m measure) worst(runs [][]Packet, n int, lookedUS int64, pixels float64) (float64, bool) {
+	calm, worst := -1., 0. // calm is the dearest of the stretches that were looked at
+	for _, run := range runs {
+		cheapest := math.Inf(1) // stretch of this run that ended before the one at hand
+		costs := []float64{}
+		for i := 0; i < max(1, len(run)-n+1); i++ {
+			stretch := run[i:min(i+n, len(run))]
+			if len(stretch) < 2 {
+				break
+			}
+			cost := m.of(sizes(stretch))
+			costs = append(costs, cost)
+			if stretch[len(stretch)-1].US < lookedUS {
+				calm, cheapest = max(calm, cost), min(cheapest, cost)
+				continue
+			}
+			if calm < 0 {
+				return 0, false
+			}
+			if i >= n {
+				cheapest = min(cheapest, costs[i-n])
+			}
+			still := cheapest
+			if math.IsInf(still, 1) {
+				still = calm
+			}
+			worst = max(worst, (cost-still)/max(m.excess*still, m.floor*pixels))
+		}
+	}
+	return worst, calm >= 0 && calm <= m.most*pixels
+}
+
+// sizes of packets, ascending.
+func sizes(packets []Packet) []int {
+	all := make([]int, len(packets))
+	for i, p := range packets {
+		all[i] = p.Size
+	}
+	slices.Sort(all)
+	return all
+}
+
+func cheaperHalf(sizes []int) float64 { return mean(sizes[:len(sizes)/2]) }
+
+func mean(sizes []int) float64 {
+	sum := 0
+	for _, s := range sizes {
+		sum += s
+	}
+	return float64(sum) / float64(len(sizes))
+}
+
+func median(values []int) int {
+	return slices.Sorted(slices.Values(values))[len(values)/2]
 }
