@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"vedette.dev/events"
-	"vedette.dev/knative/local/s3"
 	"vedette.dev/shared/findings"
 	"vedette.dev/shared/ledger"
 )
@@ -113,9 +112,9 @@ func (c *clip) announce(ctx context.Context, p *place) error {
 	if err != nil {
 		return err
 	}
-	return p.publish(ctx, s3.Upload{
-		Bucket: bucket.Name(), Key: c.key, ETag: info.ETag, Size: info.Size, How: "Put", At: time.Now(),
-	}.Event())
+	return p.publish(ctx, events.Stored{
+		Bucket: bucket.Name(), Key: c.key, ETag: info.ETag, Size: info.Size, At: info.Modified,
+	}.Event("vedette"))
 }
 
 // begin sees to it that the clip is being processed, or is done with already.

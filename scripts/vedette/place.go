@@ -22,11 +22,13 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
 
+	"vedette.dev/events"
 	"vedette.dev/knative"
 	"vedette.dev/knative/local"
 	"vedette.dev/knative/local/port"
 	"vedette.dev/knative/local/s3"
 	"vedette.dev/shared/function"
+	"vedette.dev/shared/join"
 	"vedette.dev/shared/ledger"
 	"vedette.dev/shared/store"
 )
@@ -139,7 +141,7 @@ func start(ctx context.Context, c *console, h home, lock *os.File, s settings) (
 	a := address{PID: os.Getpid()}
 	if a.Store, err = o.serveStore(s, func(u s3.Upload) {
 		if r := runtime.Load(); r != nil && u.Bucket == a.Store.Clips {
-			if err := r.Publish(u.Event()); err != nil {
+			if err := r.Publish(events.Stored(u).Event("vedette")); err != nil {
 				c.warn("the upload of %s waits for the clock: %v", u.Key, err)
 			}
 		}
@@ -177,8 +179,37 @@ func start(ctx context.Context, c *console, h home, lock *os.File, s settings) (
 	}
 	runtime.Store(o.runtime)
 	p.URL, p.own = o.runtime.URL, o
-	return p, h.write(p.address)
+	if err := h.write(p.address); err != nil {
+		return nil, err
+	}
+	return p, p.resume(ctx, c)
 }
+
+// resume sends what was under way when the last Vedette ended: its broker kept its events in memory, so none can still be
+// on its way.
+func (p *place) resume(ctx context.Context, c *console) error {
+	under, err := p.ledger.OpenRuns(ctx)
+	if err != nil || len(under) == 0 {
+		return err
+	}
+	now, err := p.ledger.Now(ctx)
+	if err != nil {
+		return err
+	}
+	c.say("going on with %s that %s under way", count(len(under), "clip"), were(len(under)))
+	for _, r := range under {
+		if _, err := join.Resume(ctx, p.ledger, publisher{p.own.runtime}, "vedette", r, now); err != nil {
+			c.warn("clip %s: %v", r.Clip, err) // reconcile will look after it
+		}
+	}
+	return nil
+}
+
+// publisher gives events to our own broker.
+type publisher struct{ runtime *local.Runtime }
+
+// Emit implements [join.Emitter].
+func (p publisher) Emit(_ context.Context, e event.Event) error { return p.runtime.Publish(e) }
 
 // serveStore is the store that the environment names, or else a server of our own.
 func (o *own) serveStore(s settings, uploaded func(s3.Upload)) (store.Config, error) {

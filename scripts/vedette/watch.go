@@ -32,6 +32,11 @@ type watched struct {
 	name string
 	wake chan struct{}          // something happened to it
 	lost atomic.Pointer[string] // why it will never be a clip
+	told map[string]bool        // ids of events: the same fact may be sent twice
+}
+
+func newWatched(name string) *watched {
+	return &watched{name: name, wake: make(chan struct{}, 1), told: map[string]bool{}}
 }
 
 func newWatcher(c *console) *watcher {
@@ -49,7 +54,7 @@ func (w *watcher) expect(name string, as ...string) *watched {
 		}
 	}
 	if clip == nil {
-		clip = &watched{name: name, wake: make(chan struct{}, 1)}
+		clip = newWatched(name)
 	}
 	for _, id := range as {
 		w.clips[id] = clip
@@ -101,7 +106,7 @@ func (w *watcher) take(n local.Notice) {
 		if key := uploadedKey(n.Event); key != "" {
 			name = key
 		}
-		clip = &watched{name: shortName(name), wake: make(chan struct{}, 1)}
+		clip = newWatched(shortName(name))
 		w.clips[n.Event.Subject] = clip
 	}
 	if clip == nil {
@@ -109,7 +114,8 @@ func (w *watcher) take(n local.Notice) {
 	}
 	switch n.Kind {
 	case local.Published:
-		if text := step(n.Event); text != "" {
+		if text := step(n.Event); text != "" && !clip.told[n.Event.ID] {
+			clip.told[n.Event.ID] = true
 			w.say(clip, text)
 		}
 	case local.Failed:
@@ -221,4 +227,11 @@ func count(n int, noun string) string {
 		return "1 " + noun
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+func were(n int) string {
+	if n == 1 {
+		return "was"
+	}
+	return "were"
 }

@@ -13,7 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,7 +20,6 @@ import (
 
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
-	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/pkg/xattr"
 	"github.com/versity/versitygw/auth"
 	"github.com/versity/versitygw/backend"
@@ -49,34 +47,7 @@ type Upload struct {
 	Key    string
 	ETag   string // without quotes
 	Size   int64
-	How    string // as in S3's ObjectCreated: Put, CompleteMultipartUpload or Copy
 	At     time.Time
-}
-
-// Event tells of the upload as S3 does: a record of its notifications, as CloudEvents carry it. The key is escaped as S3
-// escapes it.
-func (u Upload) Event() event.Event {
-	e := event.New()
-	e.SetType("com.amazonaws.s3.ObjectCreated:" + u.How)
-	e.SetSource("aws:s3.local." + u.Bucket)
-	e.SetID(fmt.Sprintf("%s.%d", u.ETag, u.At.UnixNano()))
-	e.SetSubject(u.Key)
-	e.SetTime(u.At)
-	record := map[string]any{
-		"eventVersion": "2.1",
-		"eventSource":  "aws:s3",
-		"eventName":    "ObjectCreated:" + u.How,
-		"eventTime":    u.At.UTC().Format(time.RFC3339Nano),
-		"s3": map[string]any{
-			"s3SchemaVersion": "1.0",
-			"bucket":          map[string]any{"name": u.Bucket},
-			"object":          map[string]any{"key": url.QueryEscape(u.Key), "size": u.Size, "eTag": u.ETag},
-		},
-	}
-	if err := e.SetData(event.ApplicationJSON, record); err != nil {
-		panic(fmt.Sprintf("s3: a record does not encode: %v", err)) // only strings and numbers are in it
-	}
-	return e
 }
 
 // Server is a running S3 server.
@@ -227,7 +198,7 @@ func (w *watched) PutObject(ctx context.Context, in s3response.PutObjectInput) (
 		if in.ContentLength != nil {
 			size = *in.ContentLength
 		}
-		w.tell(in.Bucket, in.Key, out.ETag, size, "Put")
+		w.tell(in.Bucket, in.Key, out.ETag, size)
 	}
 	return out, err
 }
@@ -236,7 +207,7 @@ func (w *watched) PutObject(ctx context.Context, in s3response.PutObjectInput) (
 func (w *watched) CompleteMultipartUpload(ctx context.Context, in *awss3.CompleteMultipartUploadInput) (s3response.CompleteMultipartUploadResult, string, error) {
 	out, version, err := w.Posix.CompleteMultipartUpload(ctx, in)
 	if err == nil {
-		w.look(ctx, in.Bucket, in.Key, "CompleteMultipartUpload")
+		w.look(ctx, in.Bucket, in.Key)
 	}
 	return out, version, err
 }
@@ -245,21 +216,21 @@ func (w *watched) CompleteMultipartUpload(ctx context.Context, in *awss3.Complet
 func (w *watched) CopyObject(ctx context.Context, in s3response.CopyObjectInput) (s3response.CopyObjectOutput, error) {
 	out, err := w.Posix.CopyObject(ctx, in)
 	if err == nil {
-		w.look(ctx, in.Bucket, in.Key, "Copy")
+		w.look(ctx, in.Bucket, in.Key)
 	}
 	return out, err
 }
 
 // look tells of an object of which the answer to its upload does not say how large it is.
-func (w *watched) look(ctx context.Context, bucket, key *string, how string) {
+func (w *watched) look(ctx context.Context, bucket, key *string) {
 	head, err := w.Posix.HeadObject(ctx, &awss3.HeadObjectInput{Bucket: bucket, Key: key})
 	if err != nil || head.ETag == nil || head.ContentLength == nil {
 		return // deleted meanwhile: there is nothing to tell of
 	}
-	w.tell(bucket, key, *head.ETag, *head.ContentLength, how)
+	w.tell(bucket, key, *head.ETag, *head.ContentLength)
 }
 
-func (w *watched) tell(bucket, key *string, etag string, size int64, how string) {
+func (w *watched) tell(bucket, key *string, etag string, size int64) {
 	if w.uploaded == nil || bucket == nil || key == nil || strings.HasSuffix(*key, "/") {
 		return
 	}
@@ -268,7 +239,6 @@ func (w *watched) tell(bucket, key *string, etag string, size int64, how string)
 		Key:    strings.Clone(*key),
 		ETag:   strings.Clone(strings.Trim(etag, `"`)),
 		Size:   size,
-		How:    how,
 		At:     time.Now(),
 	})
 }
