@@ -109,7 +109,7 @@ func catalogue() map[string]entry {
 			status: []string{findings.StatusCompleted, findings.StatusFailed},
 		},
 		events.ClockTicked: {
-			says: "It is time to look after everything.", from: "the local runtime's clock; on a cluster a PingSource sends dev.knative.sources.ping",
+			says: "It is time to look after everything. With the extension `lost` \"true\", a broker begins anew without the events it held.", from: "the local runtime's clock; on a cluster a PingSource sends dev.knative.sources.ping",
 			event: func(any) event.Event {
 				return events.Ticked("/vedette/clock", time.Date(2026, 11, 22, 10, 22, 0, 0, time.UTC))
 			},

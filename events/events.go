@@ -239,6 +239,14 @@ func Ticked(source string, at time.Time) event.Event {
 	return e
 }
 
+// Restarted is a tick by a broker that begins anew, without the events that it held when it ended: whatever is unfinished
+// has lost them, and is sent again at once instead of when it is overdue.
+func Restarted(source string, at time.Time) event.Event {
+	e := Ticked(source, at)
+	e.SetExtension("lost", "true")
+	return e
+}
+
 // Stored tells of an object as S3's own notifications do.
 type Stored struct {
 	Bucket string

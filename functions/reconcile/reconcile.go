@@ -59,7 +59,11 @@ func (f *Function) Handle(ctx context.Context, e event.Event) error {
 	case isDead(e):
 		return f.bury(ctx, e)
 	case e.Type() == events.ClockTicked, e.Type() == sourceTick:
-		return f.tick(ctx)
+		overdue := f.Overdue
+		if e.Extensions()["lost"] == "true" {
+			overdue = 0
+		}
+		return f.tick(ctx, overdue)
 	case e.Type() == events.ClipCompleted, e.Type() == events.ClipRejected:
 		return f.close(ctx, e)
 	default:
@@ -94,13 +98,13 @@ func (f *Function) close(ctx context.Context, e event.Event) error {
 const patience = 2 * time.Minute
 
 // tick looks after everything once. What fails for one clip is tried again at the next tick, and hinders no other.
-func (f *Function) tick(ctx context.Context) error {
+func (f *Function) tick(ctx context.Context, overdue time.Duration) error {
 	now, err := f.Ledger.Now(ctx)
 	if err != nil {
 		return err
 	}
 	began := time.Now() // measures this tick and is compared with nothing else
-	s := &sweep{Function: f, now: now, hasTime: func() bool { return time.Since(began) < patience && ctx.Err() == nil }}
+	s := &sweep{Function: f, now: now, overdue: overdue, hasTime: func() bool { return time.Since(began) < patience && ctx.Err() == nil }}
 	if err := s.start(ctx); err != nil {
 		return err
 	}
@@ -115,7 +119,8 @@ func (f *Function) tick(ctx context.Context) error {
 // sweep is one tick's look at everything.
 type sweep struct {
 	*Function
-	now     time.Time // by the store's clock
+	now     time.Time     // by the store's clock
+	overdue time.Duration // age at which work under way passes for lost
 	hasTime func() bool
 
 	places  places
@@ -189,7 +194,7 @@ func (s *sweep) resume(ctx context.Context) error {
 const eager = 3
 
 func (s *sweep) resumeRun(ctx context.Context, r ledger.Reference) error {
-	if s.now.Sub(r.Since) < s.Overdue {
+	if s.now.Sub(r.Since) < s.overdue {
 		return nil
 	}
 	if done, err := s.Ledger.Done(ctx, r.Clip, r.Run); err != nil || done {
@@ -202,10 +207,10 @@ func (s *sweep) resumeRun(ctx context.Context, r ledger.Reference) error {
 	if err != nil {
 		return err
 	}
-	if s.now.Sub(r.Since) < s.Overdue<<min(max(times-eager, 0), eager) {
+	if s.now.Sub(r.Since) < s.overdue<<min(max(times-eager, 0), eager) {
 		return nil
 	}
-	sent, err := join.Resume(ctx, s.Ledger, s.Out, name, r, s.now.Add(-s.Overdue))
+	sent, err := join.Resume(ctx, s.Ledger, s.Out, name, r, s.limit())
 	if errors.Is(err, ledger.ErrNotExist) {
 		if at, unknown := s.Ledger.Admitted(ctx, r.Clip); unknown == nil && at.IsZero() {
 			return s.Ledger.Erase(ctx, r.Clip) // an erasure that was cut short
@@ -217,6 +222,14 @@ func (s *sweep) resumeRun(ctx context.Context, r ledger.Reference) error {
 	s.resumed++
 	s.Log.WarnContext(ctx, "a clip stood still: what is missing was sent again", "clip", r.Clip, "run", r.Run, "time", times+1)
 	return s.Ledger.Resumed(ctx, r, times+1)
+}
+
+// limit is when what passes for lost must have been caused.
+func (s *sweep) limit() time.Time {
+	if s.overdue == 0 {
+		return s.now.Add(time.Second) // just now as well: a store may cut times to seconds
+	}
+	return s.now.Add(-s.overdue)
 }
 
 // find tells of uploads that the ledger does not know: their notifications got lost.

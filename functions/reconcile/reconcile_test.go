@@ -264,6 +264,23 @@ func TestResumeSpares(t *testing.T) {
 	}
 }
 
+// TestRestart has a broker begin anew that has lost what it held.
+func TestRestart(t *testing.T) {
+	b := newBench(t)
+	b.plan(1, 1)
+	if err := b.ledger.Put(t.Context(), fmt.Sprintf("attempts/%s/1/00001/decode/of-the-dead", b.clip.ID), nil, ""); err != nil {
+		t.Fatal(err)
+	}
+	for range 5 { // however often
+		if err := b.Handle(t.Context(), events.Restarted("local", time.Now())); err != nil {
+			t.Fatal(err)
+		}
+		if said := b.out.said(); len(said) != 2 {
+			t.Errorf("sent %v, want both segments at once", said)
+		}
+	}
+}
+
 // TestResumeGrowsTired has a run that nothing helps.
 func TestResumeGrowsTired(t *testing.T) {
 	b := newBench(t)

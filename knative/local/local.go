@@ -108,7 +108,7 @@ func Start(c Config) (*Runtime, error) {
 	for _, clock := range c.Topology.Clocks {
 		go tick(ctx, clock, r.publishOrLog(c.Log))
 	}
-	r.publishOrLog(c.Log)(events.Ticked("/vedette/local", time.Now())) // what was unfinished when the last one ended
+	r.publishOrLog(c.Log)(events.Restarted("/vedette/local", time.Now())) // what was unfinished when the last one ended
 	return r, nil
 }
 
