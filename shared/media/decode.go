@@ -55,12 +55,14 @@ type Decoder struct {
 	square *Frame        // scaled, to be turned
 	turned *Frame        // scaled and turned, or only scaled
 
-	packet  *astiav.Packet // not accepted yet
-	last    int64          // time of the last frame that came
-	decoded int
-	skipped int
-	drained bool
-	err     error // that the iteration ended with
+	selective bool // some pictures need not be decoded
+	preview   preview
+	packet    *astiav.Packet // not accepted yet
+	last      int64          // time of the last frame that came
+	decoded   int
+	skipped   int
+	drained   bool
+	err       error // that the iteration ended with
 }
 
 // Decode opens a clip or segment for its frames.
@@ -92,6 +94,7 @@ func Decode(ctx context.Context, src Source, o DecodeOptions) (_ *Decoder, err e
 	if err := parameters.ToCodecContext(d.codec); err != nil {
 		return nil, fmt.Errorf("decode: %w", err)
 	}
+	d.selective = o.Rate > 0 && !o.Keyframes && skips(parameters.CodecID())
 	d.codec.SetThreadCount(max(1, o.Threads))
 	(*C.AVCodecContext)(d.codec.UnsafePointer()).pkt_timebase = C.AVRational{C.int(in.base.Num()), C.int(in.base.Den())}
 	options, err := dictionary(map[string]string{"max_pixels": strconv.Itoa(maxPixels)})
@@ -249,19 +252,10 @@ func (d *Decoder) feed() (bool, error) {
 	if d.drained {
 		return false, nil
 	}
-	for d.packet == nil {
-		p, err := d.in.read()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
+	if d.packet == nil {
+		if err := d.fetch(); err != nil {
 			return false, err
 		}
-		if d.options.Keyframes && !p.Flags().Has(astiav.PacketFlagKey) {
-			p.Free()
-			continue
-		}
-		d.packet = p
 	}
 	err := d.codec.SendPacket(d.packet)
 	if errors.Is(err, astiav.ErrEagain) {
@@ -277,6 +271,32 @@ func (d *Decoder) feed() (bool, error) {
 		d.skipped++
 	}
 	return true, nil
+}
+
+// fetch gets the next packet to decode; there is none at the end.
+func (d *Decoder) fetch() error {
+	for !d.preview.full() {
+		p, err := d.in.read()
+		switch {
+		case errors.Is(err, io.EOF):
+			d.preview.ended = true
+		case err != nil:
+			return err
+		case d.options.Keyframes && !p.Flags().Has(astiav.PacketFlagKey):
+			p.Free()
+		case !d.selective:
+			d.packet = p
+			return nil
+		default:
+			d.preview.add(p)
+		}
+	}
+	p, until, known := d.preview.next()
+	if p != nil {
+		skipUnreferenced(d.codec, known && !onGrid(d.in.since(p.Pts()), d.in.since(until), d.options.Rate))
+	}
+	d.packet = p
+	return nil
 }
 
 // convert makes of the decoded frame the one that is given.
@@ -359,6 +379,7 @@ func (d *Decoder) Close() {
 	}
 	d.shown, d.ahead = nil, nil
 	d.scaler.close()
+	d.preview.close()
 	if d.packet != nil {
 		d.packet.Free()
 		d.packet = nil

@@ -94,6 +94,10 @@ func TestSamplingDoesNotDependOnCuts(t *testing.T) {
 			tt.clip.frames = 150
 			b := tt.clip.make(t)
 			whole := decodeAll(t, b, DecodeOptions{Rate: tt.rate})
+			sampled := pictures(t, bytes.NewReader(b), DecodeOptions{Rate: tt.rate})
+			if diff := cmp.Diff(sampledFromAll(t, b, tt.rate), sampled); diff != "" {
+				t.Errorf("of all that were decoded (-) and of those that had to be (+):\n%s", diff)
+			}
 			for i, n := range tt.want {
 				if i >= len(whole) || whole[i].Number != n {
 					t.Fatalf("sampled %v, want frames %v first", whole[:min(len(whole), 2*len(tt.want))], tt.want)
@@ -112,6 +116,29 @@ func TestSamplingDoesNotDependOnCuts(t *testing.T) {
 			}
 		})
 	}
+}
+
+// sampledFromAll decodes every frame and picks those on display at the grid's points.
+func sampledFromAll(t testing.TB, b []byte, rate float64) (sampled []picture) {
+	t.Helper()
+	all := pictures(t, bytes.NewReader(b), DecodeOptions{})
+	for i, p := range all {
+		next := p.PTS + 33_333
+		if i+1 < len(all) {
+			next = all[i+1].PTS
+		}
+		for point := 0; ; point++ {
+			at := float64(point) * 1e6 / rate
+			if at >= float64(next) {
+				break
+			}
+			if at >= float64(p.PTS) {
+				sampled = append(sampled, p)
+				break
+			}
+		}
+	}
+	return sampled
 }
 
 // quadrants are the mean luma of the corners: top left, top right, bottom left, bottom right.
