@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"crypto/rand"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"sync"
@@ -15,20 +16,20 @@ import (
 // racers is how many conditional writes race when a store is checked.
 const racers = 32
 
-// verdict is where the ledger's bucket remembers that its store has passed, so that only the first start pays for it.
-const verdict = "store/checked"
+// verdict is where the ledger's bucket remembers that its store has passed, so that only the first start pays for it. It
+// names the endpoint: a copy of the bucket on another store has passed nothing.
+func (s *Store) verdict() string {
+	return "store/checked-" + base64.RawURLEncoding.EncodeToString([]byte(s.config.Endpoint))
+}
 
 // Ready makes sure that the buckets are there and that the store was checked once.
 func (s *Store) Ready(ctx context.Context) error {
-	passed, err := s.Ledger().Get(ctx, verdict)
-	switch {
-	case err == nil && string(passed) == s.config.Endpoint: // a copy of the bucket elsewhere has passed nothing
+	_, err := s.Ledger().Get(ctx, s.verdict())
+	if err == nil {
 		return nil
-	case err == nil, errors.Is(err, ledger.ErrNotExist):
-	default:
-		if away, ok := errors.AsType[*Error](err); !ok || away.Away {
-			return err
-		}
+	}
+	if e, ok := errors.AsType[*Error](err); !ok || e.Away {
+		return err
 	}
 	if err := s.EnsureBuckets(ctx); err != nil {
 		return err
@@ -57,7 +58,7 @@ func (s *Store) Check(ctx context.Context) error {
 	if err := b.contest(ctx, "replace", key, replace); err != nil {
 		return err
 	}
-	return b.Put(ctx, verdict, []byte(s.config.Endpoint), "text/plain")
+	return b.Put(ctx, s.verdict(), []byte(s.config.Endpoint), "text/plain")
 }
 
 // contest has many write an object on the same condition. One must win, and what it wrote must be there.
