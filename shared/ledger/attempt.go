@@ -92,8 +92,11 @@ func Run[T any](ctx context.Context, l *Ledger, s Step[T]) error {
 		err = attempt()
 	}
 	if err != nil {
+		if !errors.Is(err, ErrNotExist) {
+			return err
+		}
 		if done, unknown := l.Done(ctx, s.Clip, s.Run); unknown == nil && done {
-			return nil // an echo: the run was finished without this, and what the work needs may be gone
+			return nil // an echo: the run was finished without this, and what the work needs is gone with it
 		}
 		return err
 	}

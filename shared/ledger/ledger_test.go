@@ -401,20 +401,24 @@ func TestFailedAttemptIsClosed(t *testing.T) {
 	}
 }
 
-// TestEcho has work arrive for a run that is finished, and of which nothing is left to work on.
+// TestEcho has work fail of a run that is finished: no matter if what it needs is gone, but otherwise it failed.
 func TestEcho(t *testing.T) {
 	l := ledger.New(ledgertest.New())
 	if err := l.Close(t.Context(), ledger.Clip{ID: clipID, Day: "2026-11-22"}, 1); err != nil {
 		t.Fatal(err)
 	}
-	err := ledger.Run(t.Context(), l, ledger.Step[findings.Decoded]{
-		Work: step(0, findings.Decode),
-		Make: func(context.Context) (findings.Decoded, error) {
-			return findings.Decoded{}, errors.New("the media is gone")
-		},
-	})
-	if err != nil {
-		t.Errorf("%v, want no complaint", err)
+	away := errors.New("the store is away")
+	for _, c := range []struct{ fails, want error }{
+		{fmt.Errorf("staged frames: %w", ledger.ErrNotExist), nil},
+		{away, away},
+	} {
+		err := ledger.Run(t.Context(), l, ledger.Step[findings.Decoded]{
+			Work: step(0, findings.Decode),
+			Make: func(context.Context) (findings.Decoded, error) { return findings.Decoded{}, c.fails },
+		})
+		if !errors.Is(err, c.want) {
+			t.Errorf("%v: %v, want %v", c.fails, err, c.want)
+		}
 	}
 }
 
