@@ -108,6 +108,20 @@ func catalogue() map[string]entry {
 			event:  func(d any) event.Event { return d.(events.Reported).Completed("assemble") },
 			status: []string{findings.StatusCompleted, findings.StatusFailed},
 		},
+		events.ProxyRequested: {
+			says: "Somebody wants the whole clip in a form that browsers play; it is this segment's turn to be encoded.", from: "you, then encode",
+			data: events.Requested{OfSegment: at}, event: by("encode"),
+		},
+		events.ProxyEncoded: {
+			says: "Every segment of a clip is encoded for its proxy.", from: "encode",
+			data:  events.Proxied{OfRun: of},
+			event: func(data any) event.Event { return data.(events.Proxied).Encoded("encode") },
+		},
+		events.ProxyCompleted: {
+			says: "The proxy of a clip is there: an MP4 that browsers play.", from: "assemble",
+			data:  events.Proxied{OfRun: of, Video: of.Clip + "/side/0f1e.mp4"},
+			event: func(data any) event.Event { return data.(events.Proxied).Completed("assemble") },
+		},
 		events.ClockTicked: {
 			says: "It is time to look after everything. With the extension `lost` \"true\", a broker begins anew without the events it held.", from: "the local runtime's clock; on a cluster a PingSource sends dev.knative.sources.ping",
 			event: func(any) event.Event {

@@ -32,6 +32,9 @@ const (
 	StepAbandoned   = "dev.vedette.step.v1.abandoned"
 	ClipAnalyzed    = "dev.vedette.clip.v1.analyzed"
 	ClipCompleted   = "dev.vedette.clip.v1.completed"
+	ProxyRequested  = "dev.vedette.proxy.v1.requested"
+	ProxyEncoded    = "dev.vedette.proxy.v1.encoded"
+	ProxyCompleted  = "dev.vedette.proxy.v1.completed"
 	ClockTicked     = "dev.vedette.clock.v1.ticked"
 )
 
@@ -122,6 +125,18 @@ type Reported struct {
 	Report  string `json:"report"` // key of the report in the ledger
 	Persons int    `json:"persons"`
 	Faces   int    `json:"faces"`
+}
+
+// Requested is the data of ProxyRequested: somebody wants the whole clip in a form that browsers play, and it is this
+// segment's turn to be encoded. Whoever wants it asks with the first, 0.
+type Requested struct {
+	OfSegment
+}
+
+// Proxied is the data of ProxyEncoded, when all segments are encoded, and of ProxyCompleted, when they are joined.
+type Proxied struct {
+	OfRun
+	Video string `json:"video,omitempty"` // key of the MP4 in the ledger
 }
 
 // Source names a function as the source of its events.
@@ -227,6 +242,21 @@ func (d Reported) Analyzed(function string) event.Event {
 // Completed makes the event that says that nothing more comes.
 func (d Reported) Completed(function string) event.Event {
 	return build(ClipCompleted, function, d.OfRun, "completed", d, map[string]any{"status": d.Status, "persons": d.Persons})
+}
+
+// Event makes the event that says d.
+func (d Requested) Event(function string) event.Event {
+	return build(ProxyRequested, function, d.OfRun, d.what("proxy/requested"), d, map[string]any{"segment": d.Segment})
+}
+
+// Encoded makes the event that says that all segments are encoded.
+func (d Proxied) Encoded(function string) event.Event {
+	return build(ProxyEncoded, function, d.OfRun, "proxy/encoded", d, nil)
+}
+
+// Completed makes the event that says that the proxy is there.
+func (d Proxied) Completed(function string) event.Event {
+	return build(ProxyCompleted, function, d.OfRun, "proxy/completed", d, nil)
 }
 
 // Ticked makes the event by which a clock (a PingSource, the local runtime) wakes reconcile.

@@ -50,6 +50,9 @@ type Function struct {
 
 // Handle goes on with a run as far as the ledger allows.
 func (f *Function) Handle(ctx context.Context, e event.Event) error {
+	if e.Type() == events.ProxyEncoded {
+		return f.proxy(ctx, e)
+	}
 	var at events.OfSegment
 	if err := e.DataAs(&at); err != nil {
 		return function.Permanent(fmt.Errorf("data of %s: %w", e.Type(), err))
@@ -245,7 +248,7 @@ func (a *assembly) completed(ctx context.Context, noVideo string) (findings.Repo
 			return r, err
 		}
 	} else {
-		m.Note = note(m.Note, fmt.Sprintf("browsers do not play the original (%s); the annotated video is H.264", a.progress.Parts[0].Codec))
+		m.Note = note(m.Note, fmt.Sprintf("browsers do not play the original (%s): `vedette proxy` makes one that they play", a.progress.Parts[0].Codec))
 	}
 	if noVideo == "" {
 		if err := a.video(ctx, m); err != nil {

@@ -238,6 +238,26 @@ func TestFailedSegment(t *testing.T) {
 	}
 }
 
+func TestProxy(t *testing.T) {
+	b := newBench(t, true, false)
+	for i := range 2 {
+		commit(b, i, findings.Proxy, findings.Encoded{Videos: []findings.Video{{Media: findings.Ref{Key: fmt.Sprint("p", i)}}}})
+	}
+	encoded := events.Proxied{OfRun: b.run}.Encoded("encode")
+	b.must(b.Handle(t.Context(), encoded))
+	b.must(b.Handle(t.Context(), encoded))
+	var made findings.Proxied
+	b.must(b.Ledger.Read(t.Context(), ledger.RunKey(clip, 1, "proxy.json"), &made))
+	joined, err := b.Ledger.Fetch(t.Context(), made.Video)
+	b.must(err)
+	if string(joined) != "p0 p1" {
+		t.Errorf("proxy of %q", joined)
+	}
+	if diff := cmp.Diff(map[string]int{"proxy.v1.completed": 1}, b.out.kinds()); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
+	}
+}
+
 func TestPlaylist(t *testing.T) {
 	p := ledger.Progress{
 		Parts: []ledger.Plan{{Codec: "h264", Audio: "aac"}},

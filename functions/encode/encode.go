@@ -1,4 +1,5 @@
-// Package encode makes videos of the active stretches of a segment, with what was found drawn on them.
+// Package encode makes videos of the active stretches of a segment, with what was found drawn on them; and, when somebody
+// asks for it, the proxy of a clip that browsers do not play.
 //
 // In: segment.tracked of an active segment: what was detected in it, and the numbers that its tracks have in the clip.
 // Out: segment.encoded. The video is H.264, and AAC if the clip has sound, with one encoder setting for the whole clip,
@@ -50,6 +51,7 @@ type Order struct {
 	Width, Height  int  // within which the video stays, px
 	Sound          bool // the clip has sound, this segment or not
 	Tracks         []overlay.Track
+	Plain          bool  // nothing is drawn, the time neither
 	PosterUS       int64 // the time of which a still picture is wanted; none if it is not in the stretch
 }
 
@@ -72,6 +74,9 @@ type Function struct {
 
 // Handle encodes one segment.
 func (f *Function) Handle(ctx context.Context, e event.Event) error {
+	if e.Type() == events.ProxyRequested {
+		return f.proxy(ctx, e)
+	}
 	var d events.Tracked
 	if err := e.DataAs(&d); err != nil {
 		return function.Permanent(fmt.Errorf("data of %s: %w", e.Type(), err))
@@ -140,14 +145,18 @@ func (f *Function) encode(ctx context.Context, s events.OfSegment) (findings.Enc
 			found.Poster = &ref
 		}
 	}
+	found.Made = f.made(watch)
+	return found, nil
+}
+
+func (f *Function) made(watch function.Stopwatch) findings.Made {
 	cost := watch.Cost()
-	found.Made = findings.Made{
+	return findings.Made{
 		Version:    version,
 		Parameters: map[string]any{"largest": []int{f.Width, f.Height}},
 		CPUSeconds: cost.CPUSeconds,
 		Seconds:    cost.WallSeconds,
 	}
-	return found, nil
 }
 
 // stretches reads when something moved in a segment.

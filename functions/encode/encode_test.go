@@ -187,6 +187,27 @@ func TestQuietSegmentIsNotEncoded(t *testing.T) {
 	}
 }
 
+func TestProxy(t *testing.T) {
+	b := newBench(t)
+	ask := events.Requested{OfSegment: events.OfSegment{OfRun: at.OfRun}}.Event("vedette")
+	b.must(b.Handle(t.Context(), ask))
+	b.must(b.Handle(t.Context(), b.out.events[0])) // the next segment, which it asks itself for
+	want := []Order{
+		{EndUS: 10_000_000, ClipWidth: 1920, ClipHeight: 1080, Width: 1280, Height: 720, Sound: true, Plain: true, PosterUS: -1},
+		{StartUS: 10_000_000, EndUS: 21_000_000, ClipWidth: 1920, ClipHeight: 1080, Width: 1280, Height: 720, Sound: true, Plain: true, PosterUS: -1},
+	}
+	if diff := cmp.Diff(want, b.studio.orders); diff != "" {
+		t.Errorf("ordered: %s", diff)
+	}
+	if diff := cmp.Diff([]string{"proxy.v1.requested", "proxy.v1.encoded"}, b.out.types()); diff != "" {
+		t.Errorf("sent: %s", diff)
+	}
+	b.must(b.Handle(t.Context(), ask))
+	if len(b.studio.orders) != 2 || len(b.out.events) != 3 {
+		t.Errorf("asked again: encoded %d times, sent %v", len(b.studio.orders), b.out.types())
+	}
+}
+
 func TestFailureLeavesNothing(t *testing.T) {
 	b := newBench(t)
 	b.studio.fails = errors.New("out of memory")

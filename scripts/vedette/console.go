@@ -11,19 +11,25 @@ import (
 
 // console is where people read: answers go to out, progress and complaints to err, a line at a time.
 type console struct {
-	out, err io.Writer
-	terminal bool // both are one, and somebody may be there
-	colour   bool
+	out, err screen
+	terminal bool // somebody is there
 
 	mu sync.Mutex
 }
 
+// screen is where lines go.
+type screen struct {
+	io.Writer
+	coloured bool
+}
+
 func newConsole(out, err *os.File) *console {
-	is := func(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
+	is := func(f *os.File) bool { return term.IsTerminal(int(f.Fd())) } //nolint:gosec // a file's number is small
+	plain := os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb"
 	return &console{
-		out: out, err: err,
+		out:      screen{out, is(out) && !plain},
+		err:      screen{err, is(err) && !plain},
 		terminal: is(os.Stdin) && is(out) && is(err),
-		colour:   is(err) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb",
 	}
 }
 
@@ -36,8 +42,8 @@ const (
 	yellow = "33"
 )
 
-func (c *console) paint(colour, text string) string {
-	if !c.colour {
+func (s screen) paint(colour, text string) string {
+	if !s.coloured {
 		return text
 	}
 	return "\x1b[" + colour + "m" + text + "\x1b[0m"
@@ -48,12 +54,12 @@ func (c *console) say(format string, args ...any) { c.line(c.err, fmt.Sprintf(fo
 
 // warn tells of what went wrong but ends nothing.
 func (c *console) warn(format string, args ...any) {
-	c.line(c.err, c.paint(yellow, fmt.Sprintf(format, args...)))
+	c.line(c.err, c.err.paint(yellow, fmt.Sprintf(format, args...)))
 }
 
 // complain tells of what ends a command, or of a clip that failed.
 func (c *console) complain(format string, args ...any) {
-	c.line(c.err, c.paint(red, "vedette: "+fmt.Sprintf(format, args...)))
+	c.line(c.err, c.err.paint(red, "vedette: "+fmt.Sprintf(format, args...)))
 }
 
 // print gives an answer.

@@ -35,6 +35,7 @@ func commands() []command {
 		{"upload", "CLIP...", "put clips into the bucket of a Vedette that is running", upload},
 		{"clips", "", "list the clips that are known", clips},
 		{"report", "ID", "print the report of a clip", report},
+		{"proxy", "ID", "make a clip that browsers do not play into one that they do", proxy},
 		{"replay", "ID...", "process known clips once more", replay},
 		{"doctor", "", "check libraries, models, hardware and store, and say what to do", doctor},
 	}

@@ -272,7 +272,7 @@ func (l *lines) Write(b []byte) (int, error) {
 		if !whole {
 			return len(b), nil
 		}
-		l.console.say("%s", l.console.paint(faint, l.prefix+string(line)))
+		l.console.say("%s", l.console.err.paint(faint, l.prefix+string(line)))
 		l.rest = rest
 	}
 }

@@ -21,7 +21,7 @@ import (
 // table is a report for people.
 func table(c *console, name string, r findings.Report) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n%s  %s", c.paint(bold, name), c.paint(colourOf(r.Status), r.Status))
+	fmt.Fprintf(&b, "\n%s  %s", c.out.paint(bold, name), c.out.paint(colourOf(r.Status), r.Status))
 	if r.Reason != "" {
 		fmt.Fprintf(&b, " (%s)", r.Reason)
 	}
@@ -142,12 +142,16 @@ func parts(r findings.Report) map[string]string {
 	return list
 }
 
-// fetch copies an object of the ledger into a file.
 func (s *session) fetch(ctx context.Context, key, file string) error {
+	return s.current().fetch(ctx, key, file)
+}
+
+// fetch copies an object of the ledger into a file.
+func (p *place) fetch(ctx context.Context, key, file string) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
 		return err
 	}
-	object, err := s.current().store.Ledger().Open(ctx, key, "")
+	object, err := p.store.Ledger().Open(ctx, key, "")
 	if err != nil {
 		return err
 	}
@@ -246,6 +250,19 @@ func known(ctx context.Context, l *ledger.Ledger) ([]knownClip, error) {
 	return list, nil
 }
 
+// one finds the clip whose id begins so.
+func one(ctx context.Context, l *ledger.Ledger, begins string) (knownClip, error) {
+	list, err := known(ctx, l)
+	if err != nil {
+		return knownClip{}, err
+	}
+	list = slices.DeleteFunc(list, func(k knownClip) bool { return !strings.HasPrefix(k.ID, begins) })
+	if len(list) != 1 {
+		return knownClip{}, fmt.Errorf("%s fits an id with %q; `vedette clips` lists them", count(len(list), "clip"), begins)
+	}
+	return list[0], nil
+}
+
 // report prints the report of a clip.
 func report(ctx context.Context, c *console, args []string) (int, error) {
 	f := newOptions(c, "report", "ID [options]", "Prints the report of a clip; the beginning of its id will do.")
@@ -260,20 +277,16 @@ func report(ctx context.Context, c *console, args []string) (int, error) {
 		return exitFailed, err
 	}
 	defer p.close()
-	list, err := known(ctx, p.ledger)
+	clip, err := one(ctx, p.ledger, ids[0])
 	if err != nil {
 		return exitFailed, err
 	}
-	list = slices.DeleteFunc(list, func(k knownClip) bool { return !strings.HasPrefix(k.ID, ids[0]) })
-	if len(list) != 1 {
-		return exitFailed, fmt.Errorf("%s fits an id with %q; `vedette clips` lists them", count(len(list), "clip"), ids[0])
-	}
 	if *run == 0 {
-		*run = list[0].Run
+		*run = clip.Run
 	}
-	r, err := p.ledger.Report(ctx, list[0].ID, *run)
+	r, err := p.ledger.Report(ctx, clip.ID, *run)
 	if errors.Is(err, ledger.ErrNotExist) {
-		return exitFailed, fmt.Errorf("run %d of clip %s has no report (yet)", *run, list[0].ID)
+		return exitFailed, fmt.Errorf("run %d of clip %s has no report (yet)", *run, clip.ID)
 	}
 	if err != nil {
 		return exitFailed, err
@@ -286,6 +299,6 @@ func report(ctx context.Context, c *console, args []string) (int, error) {
 		c.print(string(line))
 		return exitDone, nil
 	}
-	c.print(table(c, shortName(list[0].Key), r))
+	c.print(table(c, shortName(clip.Key), r))
 	return exitDone, nil
 }

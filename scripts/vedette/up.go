@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
 	"path/filepath"
 
 	"vedette.dev/shared/findings"
@@ -19,8 +20,8 @@ const (
 func up(ctx context.Context, c *console, args []string) (int, error) {
 	var o order
 	f := newOptions(c, "up", "[options]", "Starts Vedette on this machine and stays until interrupted.")
-	f.StringVar(&o.listen, "listen", usualListen, "`address` for events, functions and watchers")
-	f.StringVar(&o.s3, "s3", usualS3, "`address` for S3")
+	f.StringVar(&o.listen, "listen", "", "`address` for events, functions and watchers (default "+usualListen+", or a free port if that is taken)")
+	f.StringVar(&o.s3, "s3", "", "`address` for S3 (default "+usualS3+", likewise)")
 	f.BoolVar(&o.verbose, "verbose", false, "show what the functions log")
 	sample := f.String("sample", "", "process this `clip` first; without a terminal, end afterwards")
 	if rest, err := f.parse(args); err != nil || len(rest) > 0 {
@@ -33,6 +34,7 @@ func up(ctx context.Context, c *console, args []string) (int, error) {
 			return exitFailed, err
 		}
 	}
+	o.listen, o.s3 = usually(o.listen, usualListen), usually(o.s3, usualS3)
 	p, err := find(ctx, c, o.settings)
 	if err != nil {
 		return exitFailed, err
@@ -64,9 +66,21 @@ func up(ctx context.Context, c *console, args []string) (int, error) {
 	return exitDone, nil
 }
 
+// usually is the address that was asked for, or else the usual one as long as nobody has it.
+func usually(asked, usual string) string {
+	if asked != "" {
+		return asked
+	}
+	l, err := net.Listen("tcp", usual)
+	if err != nil || l.Close() != nil {
+		return ""
+	}
+	return usual
+}
+
 // whereabouts says where everything is.
 func whereabouts(c *console, p *place) {
-	c.say("%s", c.paint(bold, "Vedette is up."))
+	c.say("%s", c.err.paint(bold, "Vedette is up."))
 	c.say("  S3       %s, bucket %s for clips, %s for results", p.Store.Endpoint, p.Store.Clips, p.Store.Ledger)
 	if p.own != nil && p.own.s3 != nil {
 		c.say("  keys     %s (AWS_SHARED_CREDENTIALS_FILE, AWS_PROFILE=vedette)", p.own.home.path("credentials"))

@@ -95,11 +95,9 @@ func (w *watcher) take(n local.Notice) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if n.Event == nil {
-		if n.Kind == local.Died {
-			w.complain(n.Function, "%s: %s", n.Function, firstLines(n.Text))
-		}
-		return
+		return // about a process; what it means to an event is told with that
 	}
+	why := firstLines(strings.TrimPrefix(n.Text, n.Function+": "))
 	clip := w.clips[n.Event.Subject]
 	if clip == nil && w.all && n.Event.Subject != "" {
 		name := n.Event.Subject
@@ -119,11 +117,11 @@ func (w *watcher) take(n local.Notice) {
 			w.say(clip, text)
 		}
 	case local.Failed:
-		w.complain(clip.name+n.Function, "%s: %s failed and is tried again: %s", clip.name, n.Function, firstLines(n.Text))
+		w.complain(clip.name+n.Function, "%s: %s failed and is tried again: %s", clip.name, n.Function, why)
 	case local.Dead, local.Lost:
-		w.c.warn("%s: %s is given up: %s", clip.name, n.Function, firstLines(n.Text))
+		w.c.warn("%s: %s is given up: %s", clip.name, n.Function, why)
 		if strings.HasPrefix(n.Event.Type, "com.amazonaws.s3.") {
-			why := n.Function + " does not take it: " + firstLines(n.Text)
+			why = n.Function + " does not take it: " + why
 			clip.lost.Store(&why)
 		}
 	}
@@ -143,7 +141,7 @@ func (w *watcher) complain(about, format string, args ...any) {
 }
 
 func (w *watcher) say(clip *watched, text string) {
-	w.c.say("%s  %s  %s", w.c.paint(faint, fmt.Sprintf("%6.1f s", time.Since(w.began).Seconds())), clip.name, text)
+	w.c.say("%s  %s  %s", w.c.err.paint(faint, fmt.Sprintf("%6.1f s", time.Since(w.began).Seconds())), clip.name, text)
 }
 
 // step says what a published event means to somebody who waits; "" for what is of no interest to them.
@@ -202,9 +200,20 @@ func uploadedKey(e *local.Event) string {
 	return ""
 }
 
-// firstLines is the beginning of a long explanation.
+// firstLines is the beginning of a long explanation. Of the log of a function it is what went wrong.
 func firstLines(text string) string {
-	list := strings.SplitN(strings.TrimSpace(text), "\n", 6)
+	var list []string
+	for line := range strings.Lines(text) {
+		var entry struct{ Level, Error, Hint string }
+		switch line = strings.TrimSpace(line); {
+		case json.Unmarshal([]byte(strings.TrimPrefix(line, "it last said: ")), &entry) != nil:
+			list = append(list, line)
+		case entry.Error != "" && entry.Hint != "":
+			list = append(list, entry.Error+" ("+entry.Hint+")")
+		case entry.Error != "":
+			list = append(list, entry.Error)
+		}
+	}
 	return strings.Join(list[:min(len(list), 5)], "\n    ")
 }
 

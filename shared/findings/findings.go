@@ -21,6 +21,7 @@ const (
 	Encode   = "encode"
 	Assemble = "assemble"
 	Tracks   = "tracks" // assemble's document of one segment
+	Proxy    = "proxy"  // encode's document of one segment, and assemble's of a run: made only when asked for
 )
 
 // Made says how a result came to be.
@@ -151,6 +152,12 @@ type Encoded struct {
 type Video struct {
 	Stretch
 	Media Ref `json:"media"` // MP4, H.264 and AAC
+}
+
+// Proxied is what assemble says of the proxy of a run: the whole clip as H.264, with nothing drawn on it.
+type Proxied struct {
+	Made  Made `json:"made"`
+	Video Ref  `json:"video"`
 }
 
 // What may become of a clip.

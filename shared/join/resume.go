@@ -43,7 +43,7 @@ func Resume(ctx context.Context, l *ledger.Ledger, out Emitter, function string,
 // hopeless looks for a step without which the run cannot end, among the dead.
 func hopeless(ctx context.Context, l *ledger.Ledger, r events.OfRun, p ledger.Progress) (ledger.Abandonment, bool, error) {
 	for _, step := range p.Dead[ledger.Whole] {
-		if step == findings.StatusCompleted || p.Has(ledger.Whole, step) {
+		if step == findings.StatusCompleted || step == findings.Proxy || p.Has(ledger.Whole, step) {
 			continue // assemble completes without the video; or it was done after all
 		}
 		a, err := l.Dead(ctx, ledger.Work{Clip: r.Clip, Run: r.Run, Segment: ledger.Whole, Step: step})

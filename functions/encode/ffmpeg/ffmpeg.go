@@ -41,13 +41,17 @@ func (e Encoder) Encode(ctx context.Context, s ledger.Source, o encode.Order) (e
 	if o.StartUS <= o.PosterUS && o.PosterUS < o.EndUS {
 		wanted = posterWidth
 	}
+	draw := func(p *image.YCbCr, us int64) { overlay.Draw(p, o.Tracks, us) }
+	if o.Plain {
+		draw = nil
+	}
 	made, err := media.Encode(ctx, source, media.EncodeOptions{
 		Span:        media.Span{Start: o.StartUS, End: o.EndUS},
 		Width:       width,
 		Height:      height,
 		Sound:       o.Sound,
 		Threads:     e.Threads,
-		Draw:        func(p *image.YCbCr, us int64) { overlay.Draw(p, o.Tracks, us) },
+		Draw:        draw,
 		Poster:      o.PosterUS,
 		PosterWidth: wanted,
 	})

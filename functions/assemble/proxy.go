@@ -1,0 +1,71 @@
+package assemble
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+
+	"vedette.dev/events"
+	"vedette.dev/shared/findings"
+	"vedette.dev/shared/function"
+	"vedette.dev/shared/ledger"
+)
+
+// proxy joins the segments of a proxy, which encode has made all.
+func (f *Function) proxy(ctx context.Context, e event.Event) error {
+	var d events.Proxied
+	if err := e.DataAs(&d); err != nil {
+		return function.Permanent(fmt.Errorf("data of %s: %w", e.Type(), err))
+	}
+	return ledger.Run(ctx, f.Ledger, ledger.Step[findings.Proxied]{
+		Work:  ledger.Work{Clip: d.Clip, Run: d.Run, Segment: ledger.Whole, Step: findings.Proxy},
+		Alone: f.Alone,
+		Make:  func(ctx context.Context) (findings.Proxied, error) { return f.joinProxy(ctx, d.OfRun) },
+		Tail: func(ctx context.Context, made findings.Proxied) error {
+			return f.Out.Emit(ctx, events.Proxied{OfRun: d.OfRun, Video: made.Video.Key}.Completed(name))
+		},
+		GivenUp: func(ctx context.Context, a ledger.Abandonment) error {
+			whole := events.OfSegment{OfRun: d.OfRun, Segment: ledger.Whole}
+			return f.Out.Emit(ctx, events.Abandoned{OfSegment: whole, Step: a.Step, Reason: a.Reason}.Event(name))
+		},
+	})
+}
+
+func (f *Function) joinProxy(ctx context.Context, r events.OfRun) (findings.Proxied, error) {
+	watch := function.Start()
+	progress, err := f.Ledger.Progress(ctx, r.Clip, r.Run)
+	if err != nil {
+		return findings.Proxied{}, err
+	}
+	var parts []ledger.Source
+	defer func() {
+		for _, p := range parts {
+			_ = p.Close()
+		}
+	}()
+	for _, s := range progress.Segments {
+		var encoded findings.Encoded
+		work := ledger.Work{Clip: r.Clip, Run: r.Run, Segment: s.Index, Step: findings.Proxy}
+		if err := f.Ledger.Read(ctx, work.Key(), &encoded); err != nil {
+			return findings.Proxied{}, err
+		}
+		for _, v := range encoded.Videos {
+			p, err := f.Media.Open(ctx, v.Media)
+			if err != nil {
+				return findings.Proxied{}, fmt.Errorf("open segment %d of the proxy: %w", s.Index, err)
+			}
+			parts = append(parts, p)
+		}
+	}
+	joined, err := f.Joiner.Join(ctx, parts)
+	if err != nil {
+		return findings.Proxied{}, fmt.Errorf("join the %d segments of the proxy: %w", len(parts), err)
+	}
+	ref, err := f.Ledger.Side(ctx, r.Clip, "mp4", "video/mp4", joined)
+	cost := watch.Cost()
+	return findings.Proxied{
+		Made:  findings.Made{Version: version, CPUSeconds: cost.CPUSeconds, Seconds: cost.WallSeconds},
+		Video: ref,
+	}, err
+}

@@ -1,0 +1,74 @@
+package encode
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+
+	"vedette.dev/events"
+	"vedette.dev/shared/findings"
+	"vedette.dev/shared/function"
+	"vedette.dev/shared/ledger"
+)
+
+// proxy encodes one segment of a proxy, whole and with nothing drawn on it, and asks for the next: one segment at a time,
+// so that a long clip for a patient viewer takes no processor from those that are analyzed.
+func (f *Function) proxy(ctx context.Context, e event.Event) error {
+	var d events.Requested
+	if err := e.DataAs(&d); err != nil {
+		return function.Permanent(fmt.Errorf("data of %s: %w", e.Type(), err))
+	}
+	return ledger.Run(ctx, f.Ledger, ledger.Step[findings.Encoded]{
+		Work:  work(d.OfSegment, findings.Proxy),
+		Alone: f.Alone,
+		Make:  func(ctx context.Context) (findings.Encoded, error) { return f.encodeWhole(ctx, d.OfSegment) },
+		Tail: func(ctx context.Context, _ findings.Encoded) error {
+			next := d
+			next.Segment++
+			_, _, err := f.Ledger.Segment(ctx, d.Clip, d.Run, next.Segment)
+			switch {
+			case errors.Is(err, ledger.ErrNotExist):
+				return f.Out.Emit(ctx, events.Proxied{OfRun: d.OfRun}.Encoded(name))
+			case err != nil:
+				return err
+			}
+			return f.Out.Emit(ctx, next.Event(name))
+		},
+		GivenUp: func(ctx context.Context, a ledger.Abandonment) error {
+			return f.Out.Emit(ctx, events.Abandoned{OfSegment: d.OfSegment, Step: a.Step, Reason: a.Reason}.Event(name))
+		},
+	})
+}
+
+func (f *Function) encodeWhole(ctx context.Context, s events.OfSegment) (findings.Encoded, error) {
+	watch := function.Start()
+	plan, segment, err := f.Ledger.Segment(ctx, s.Clip, s.Run, s.Segment)
+	if err != nil {
+		return findings.Encoded{}, err
+	}
+	source, err := f.Media.Open(ctx, segment.Media)
+	if err != nil {
+		return findings.Encoded{}, err
+	}
+	defer source.Close()
+	video, err := f.Encoder.Encode(ctx, source, Order{
+		StartUS: segment.StartUS, EndUS: segment.EndUS,
+		ClipWidth: plan.Width, ClipHeight: plan.Height,
+		Width: f.Width, Height: f.Height,
+		Sound:    plan.Audio != "",
+		Plain:    true,
+		PosterUS: -1,
+	})
+	if err != nil {
+		return findings.Encoded{}, err
+	}
+	ref, err := f.Ledger.Side(ctx, s.Clip, "mp4", "video/mp4", video.MP4)
+	return findings.Encoded{
+		Made:   f.made(watch),
+		Videos: []findings.Video{{Stretch: findings.Stretch{StartUS: segment.StartUS, EndUS: segment.EndUS}, Media: ref}},
+		Width:  video.Width,
+		Height: video.Height,
+	}, err
+}
