@@ -123,7 +123,7 @@ func openCut(ctx context.Context, src Source, from int64) (*input, error) {
 	if err != nil || from == 0 {
 		return in, err
 	}
-	if in.reorder == nil && in.seek(from-resumeDistance) {
+	if in.reorder == nil && !in.mends() && in.seek(from-resumeDistance) {
 		found, err := in.skipTo(from)
 		if err != nil {
 			in.close()
@@ -133,7 +133,8 @@ func openCut(ctx context.Context, src Source, from int64) (*input, error) {
 			return in, nil
 		}
 	}
-	// Not every container can be entered in the middle. All can be read from the beginning.
+	// Not every container can be entered in the middle: what its times mean there may depend on all that was before. All
+	// can be read from the beginning.
 	in.close()
 	if in, err = open(); err != nil {
 		return nil, err

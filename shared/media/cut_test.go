@@ -227,3 +227,25 @@ func TestCutKeepsWhatAnEditListHidesHidden(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// A stream put together of two that count from the same time is one clip.
+func TestClockThatStartsAnew(t *testing.T) {
+	piece := clip{codec: "libx264", container: "mpegts", bframes: 2, frames: 350, sound: true, width: 64, height: 48}.make(t)
+	b := append(bytes.Clone(piece), piece...)
+	whole := pictures(t, bytes.NewReader(b), DecodeOptions{})
+	if last := whole[len(whole)-1].PTS; len(whole) < 698 || last < 27_000_000 || last > 29_000_000 {
+		t.Fatalf("%d frames until %d, want 700 of 28 s", len(whole), last)
+	}
+	segments := cutAll(t, bytes.NewReader(b), CutOptions{Length: 4_000_000})
+	var parts []picture
+	for _, s := range segments {
+		parts = append(parts, pictures(t, s, DecodeOptions{Span: &s.Span})...)
+	}
+	if diff := cmp.Diff(whole, parts); diff != "" {
+		t.Error(diff)
+	}
+	rest := cutAll(t, bytes.NewReader(b), CutOptions{Length: 4_000_000, From: segments[5].Start})
+	if len(rest) != len(segments)-5 || rest[0].Span != segments[5].Span {
+		t.Errorf("taken up at segment 5 come %d segments of %d", len(rest), len(segments)-5)
+	}
+}

@@ -32,7 +32,8 @@ type input struct {
 	// that began.
 	videoCodec, audioCodec *astiav.CodecParameters
 
-	begun   bool     // a picture was read
+	begun   bool // a picture was read
+	mender  mender
 	reorder *reorder // nil: the container tells when pictures are shown
 	origin  int64    // time of the clip's first frame, in base
 	queue   []*astiav.Packet
@@ -223,6 +224,9 @@ func (in *input) demux() (_ *astiav.Packet, err error) {
 			}
 			return nil, in.reader.wrap("read clip", err)
 		case err == nil && in.uses(p):
+			if in.mends() {
+				in.mend(p)
+			}
 			return p, nil
 		case err == nil:
 			p.Unref()

@@ -9,6 +9,8 @@ import (
 	"maps"
 
 	"github.com/asticode/go-astiav"
+
+	"vedette.dev/shared/media"
 )
 
 // Video says what a video is like.
@@ -57,6 +59,7 @@ type encoder struct {
 }
 
 func (e *encoder) open(out *file) error {
+	media.LogTo(nil) // encoders are talkative
 	name := e.Codec
 	if name == "" {
 		name = "libx264"
