@@ -344,6 +344,8 @@ func TestScene(t *testing.T) {
 	small.face = func(s float64) (vision.Box, float64) {
 		return vision.Box{X: 370 + 100*s, Y: 310, W: 39, H: 45}, .9 // 19.5 px at the network's input
 	}
+	glimpsed := walker(300, 20, .5, .9)
+	glimpsed.body = glimpsed.between(4, 4.3).body
 	doubted := walker(900, 20, .8, .7)
 	believed := doubted
 	believed.verifiable = .6
@@ -366,6 +368,7 @@ func TestScene(t *testing.T) {
 			[]string{"1 person 0.0-9.8 face verified", "2 person 0.0-9.8 face verified"}, []int{1, 2}},
 		{"a body seen now and then", []actor{flickering}, []string{"1 person 0.0-9.8 face verified"}, []int{1}},
 		{"a phantom", []actor{noFace(walker(300, 0, .5, 0)).between(5, 5.3)}, []string{}, nil},
+		{"a face whose body came to nothing", []actor{glimpsed}, []string{"2 face 0.0-9.8 face"}, []int{2}},
 		{"half seen as it begins", []actor{noFace(walker(300, 0, .5, 0)).between(0, .3)}, []string{"1 person 0.0-0.2"}, nil},
 		{"half seen as it ends", []actor{noFace(walker(300, 0, .5, 0)).between(9.5, 10)}, []string{"1 person 9.6-9.8"}, []int{1}},
 		{"a phantom before a walker", []actor{noFace(walker(300, 0, .5, 0)).between(4, 4.3), walker(1000, 40, .8, .9).between(6, 10)},

@@ -114,34 +114,32 @@ func (s *scene) follow(frame Frame, persons []vision.Detection, faces []face.Fac
 			return err
 		}
 	}
-	var alone []vision.Detection
-	var whose []int // index of each into faces
+	// Every face is followed by itself too: whether the body that it seems to belong to is one shows later.
+	heads := make([]vision.Detection, len(faces))
 	for i, g := range faces {
-		if owners[i] < 0 {
-			alone, whose = append(alone, g.Detection), append(whose, i)
-			continue
-		}
-		id := ids[owners[i]]
-		if s.withFace[id] == nil {
-			s.withFace[id] = map[int64]face.Face{}
-		}
-		s.withFace[id][s.atUS] = g
-		if err := s.consider(frame, tracked{findings.Person, id}, g); err != nil {
-			return err
-		}
+		heads[i] = g.Detection
 	}
-	if ids, err = s.faces.Step(s.atUS, alone); err != nil {
+	faceIDs, err := s.faces.Step(s.atUS, heads)
+	if err != nil {
 		return err
 	}
-	for i, id := range ids {
-		if id == 0 {
-			continue
+	for i, g := range faces {
+		var of []tracked
+		if id := faceIDs[i]; id != 0 {
+			of = append(of, tracked{findings.FaceOf, id})
+			if err := s.look(frame, of[0], g.Detection); err != nil {
+				return err
+			}
 		}
-		t := tracked{findings.FaceOf, id}
-		if err := s.look(frame, t, alone[i]); err != nil {
-			return err
+		if owner := owners[i]; owner >= 0 {
+			id := ids[owner]
+			if s.withFace[id] == nil {
+				s.withFace[id] = map[int64]face.Face{}
+			}
+			s.withFace[id][s.atUS] = g
+			of = append(of, tracked{findings.Person, id})
 		}
-		if err := s.consider(frame, t, faces[whose[i]]); err != nil {
+		if err := s.consider(frame, g, of); err != nil {
 			return err
 		}
 	}
@@ -186,14 +184,15 @@ func (s *scene) look(frame Frame, t tracked, d vision.Detection) error {
 	return nil
 }
 
-// consider keeps a face of a track if it is the best so far.
-func (s *scene) consider(frame Frame, t tracked, g face.Face) error {
+// consider keeps a face for each of the tracks of which it is the best so far.
+func (s *scene) consider(frame Frame, g face.Face, of []tracked) error {
 	px := g.Pixels(s.stagedW, s.stagedH)
-	best := s.best[t]
 	// No crop has more than this in it: sharpness is at most one.
-	if most := (face.Quality{
+	most := (face.Quality{
 		Score: g.Score, Size: min(px.Landmarks.EyeDistance()/32, 1), Sharpness: 1, Frontality: face.Frontality(px.Landmarks),
-	}).Value() + s.bonus(g); best != nil && most <= best.rank {
+	}).Value() + s.bonus(g)
+	of = slices.DeleteFunc(of, func(t tracked) bool { return s.best[t] != nil && most <= s.best[t].rank })
+	if len(of) == 0 {
 		return nil
 	}
 	within := g.Box.Grow(1.5, 1.5).Clip(1, 1)
@@ -204,8 +203,11 @@ func (s *scene) consider(frame Frame, t tracked, g face.Face) error {
 	inside := inside(g, within).Pixels(around.W, around.H)
 	aligned := face.Align(around, inside.Landmarks)
 	quality := face.Measure(inside, aligned).Value()
-	if rank := quality + s.bonus(g); best == nil || rank > best.rank {
-		s.best[t] = &bestFace{s.atUS, g, quality, rank, around, within, aligned}
+	rank := quality + s.bonus(g)
+	for _, t := range of {
+		if best := s.best[t]; best == nil || rank > best.rank {
+			s.best[t] = &bestFace{s.atUS, g, quality, rank, around, within, aligned}
+		}
 	}
 	return nil
 }
@@ -248,10 +250,14 @@ func (s *scene) finish(ctx context.Context, clip string) (findings.Objects, erro
 		}
 		found.Tracks = append(found.Tracks, told)
 	}
+	bodies := slices.DeleteFunc(persons, func(t track.Track) bool {
+		// Whoever comes at the very end may be confirmed by what follows.
+		return !t.Confirmed && t.Seen[0].AtUS < s.atUS-personOptions.Keep.Microseconds()/2
+	})
 	// Faces are numbered after the persons.
 	shift := found.End.Persons.Last
 	for _, t := range s.worthTelling(s.faces.Tracks(), found.End.Faces, faceOptions) {
-		if s.hasBody(t, persons) {
+		if s.hasBody(t, bodies) {
 			continue
 		}
 		told, err := s.tell(ctx, clip, findings.FaceOf, t, t.ID+shift)
@@ -280,7 +286,7 @@ func (s *scene) worthTelling(tracks []track.Track, end track.State, o track.Opti
 	})
 }
 
-// hasBody says whether a track of faces is of somebody whose body is followed, only not in every frame.
+// hasBody says whether a track of faces is of somebody whose body is followed, if not in every frame.
 func (s *scene) hasBody(t track.Track, persons []track.Track) bool {
 	const enough = .3 // of the times that the face was seen
 	inHead := 0

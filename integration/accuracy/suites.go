@@ -316,19 +316,7 @@ func (m *measurement) faces(ctx context.Context) ([]row, error) {
 			if err != nil {
 				return nil, err
 			}
-			var seen []sighting
-			for _, g := range t.Segments {
-				for _, o := range g.seen {
-					switch {
-					case o.object == findings.FaceOf:
-						seen = append(seen, o)
-					case o.face != nil:
-						o.box = *o.face
-						seen = append(seen, o)
-					}
-				}
-			}
-			all.add(compare(s.labels(), seen, func(l label) bool { return l.hidden < .25 }))
+			all.add(compare(s.labels(), facesOf(t), func(l label) bool { return l.hidden < .25 }))
 		}
 		rows = append(rows, just(fmt.Sprintf("faces of %.0f px at the input: recall of %d", px, all.labels), all.recall(), "share"))
 		if px >= 30 {
@@ -338,4 +326,21 @@ func (m *measurement) faces(ctx context.Context) ([]row, error) {
 	return append(rows,
 		atLeast("faces from 30 px at the input: recall", large.recall(), .95, "share"),
 		just("faces from 30 px at the input: precision", large.precision(), "share")), nil
+}
+
+// facesOf is where faces are seen.
+func facesOf(t told) []sighting {
+	var seen []sighting
+	for _, g := range t.Segments {
+		for _, o := range g.seen {
+			switch {
+			case o.object == findings.FaceOf:
+				seen = append(seen, o)
+			case o.face != nil:
+				o.box = *o.face
+				seen = append(seen, o)
+			}
+		}
+	}
+	return seen
 }
