@@ -32,7 +32,7 @@ check: setup ## lint, with the rules of the architecture
 image: setup ## make a container image of each function: build/*.tar
 	@$(with) go run ./scripts/image
 
-cluster-smoke: image ## test a real Knative, the one of KUBECONFIG
+cluster-smoke: build image ## test a real Knative, the one of KUBECONFIG
 	@integration/cluster/run
 
 accuracy: setup ## measure how well Vedette sees, on scenes made at run time
