@@ -30,6 +30,7 @@ type clip struct {
 	aspect    astiav.Rational                // of a pixel
 	sound     bool                           // AAC or what the container takes
 	silent    func(t float64) bool           // no sound at that second
+	telephone bool                           // the sound is G.711, as of many cameras
 	drop      func(*astiav.Packet, int) bool // leave this video packet out
 	still     bool                           // every picture is the same
 	corner    bool                           // white at the top left, black elsewhere
@@ -302,10 +303,10 @@ type sound struct {
 func newSound(t testing.TB, format *astiav.FormatContext, c clip) *sound {
 	t.Helper()
 	name, sample := "aac", astiav.SampleFormatFltp
-	switch c.container {
-	case "avi":
+	switch {
+	case c.container == "avi" || c.telephone:
 		name, sample = "pcm_mulaw", astiav.SampleFormatS16
-	case "webm":
+	case c.container == "webm":
 		name, sample = "libopus", astiav.SampleFormatS16
 	}
 	codec := astiav.FindEncoderByName(name)
