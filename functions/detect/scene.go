@@ -244,7 +244,7 @@ func (s *scene) finish(ctx context.Context, clip string) (findings.Objects, erro
 			return found, err
 		}
 		for i, p := range told.Points {
-			if g, ok := s.withFace[t.ID][p.US]; ok {
+			if g, ok := s.withFace[t.ID][p.US]; ok && told.Face != nil {
 				told.Points[i].Face = &g.Box
 			}
 		}
@@ -341,6 +341,9 @@ func (s *scene) tell(ctx context.Context, clip, object string, t track.Track, id
 		}
 		verified = means[0]
 	}
+	if !s.isFace(best.face, verified, s.sights(object, t)) {
+		return told, nil
+	}
 	told.Face = &findings.Face{
 		US:        best.us,
 		Box:       best.face.Box,
@@ -352,6 +355,21 @@ func (s *scene) tell(ctx context.Context, clip, object string, t track.Track, id
 	}
 	told.Face.Crop, err = s.store(ctx, clip, best.aligned)
 	return told, err
+}
+
+// sights is how often a track's face was seen.
+func (s *scene) sights(object string, t track.Track) int {
+	if object == findings.Person {
+		return len(s.withFace[t.ID])
+	}
+	return len(t.Seen)
+}
+
+// isFace says whether what looks like a face is told as one: its landmarks are those of a face, and the network is certain
+// of it or finds it again on a second look, more than once. The backs of heads that networks take for faces are not.
+func (s *scene) isFace(g face.Face, verified float64, sights int) bool {
+	certain := g.Score >= detector.Certain || verified > detector.Verified && sights > 1
+	return certain && face.Plausible(g.Pixels(s.stagedW, s.stagedH))
 }
 
 func (s *scene) store(ctx context.Context, clip string, m vision.Image) (*findings.Ref, error) {
