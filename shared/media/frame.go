@@ -15,6 +15,7 @@ import (
 // Format is how a frame's pixels lie in memory.
 type Format int
 
+// The formats that frames come in.
 const (
 	YUV420  Format = iota // three planes, limited range (16 to 235): what video encoders take
 	YUVJ420               // three planes, full range (0 to 255): what JPEG stores

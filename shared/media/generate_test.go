@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"strconv"
 	"testing"
 
 	"github.com/asticode/go-astiav"
@@ -393,5 +392,3 @@ func (s *source) ReadAt(p []byte, off int64) (int, error) {
 	s.reads++
 	return s.Reader.ReadAt(p, off)
 }
-
-func itoa(i int) string { return strconv.Itoa(i) }

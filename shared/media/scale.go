@@ -43,6 +43,7 @@ import (
 // Scaling is how pictures are made smaller.
 type Scaling int
 
+// The ways there are.
 const (
 	Bilinear Scaling = iota // takes every pixel into account
 	Fast                    // a quarter of the time; loses fine detail
