@@ -13,6 +13,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/cloudevents/sdk-go/v2/event"
@@ -34,9 +36,9 @@ type Media interface {
 	Open(ctx context.Context, r findings.Ref) (ledger.Source, error)
 }
 
-// Joiner joins encoded segments into one MP4 that can be played while it loads.
+// Joiner joins encoded segments into one MP4, a file at path, that can be played while it loads.
 type Joiner interface {
-	Join(ctx context.Context, segments []ledger.Source) ([]byte, error)
+	Join(ctx context.Context, path string, segments []ledger.Source) error
 }
 
 // Function is assemble.
@@ -300,13 +302,24 @@ func (a *assembly) video(ctx context.Context, m *findings.Media) error {
 	if len(parts) == 0 {
 		return nil
 	}
-	joined, err := a.Joiner.Join(ctx, parts)
-	if err != nil {
-		return fmt.Errorf("join %d videos: %w", len(parts), err)
-	}
-	ref, err := a.Ledger.Side(ctx, a.clip.ID, "mp4", "video/mp4", joined)
+	ref, err := a.join(ctx, a.clip.ID, parts)
 	m.Annotated = ref.Key
 	return err
+}
+
+// join joins videos into a side object. It goes by way of a file: an MP4's index comes to its front when all is written,
+// and a long video is larger than memory.
+func (f *Function) join(ctx context.Context, clip string, parts []ledger.Source) (findings.Ref, error) {
+	dir, err := os.MkdirTemp("", "join")
+	if err != nil {
+		return findings.Ref{}, fmt.Errorf("a folder to join in: %w", err)
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	path := filepath.Join(dir, "joined.mp4")
+	if err := f.Joiner.Join(ctx, path, parts); err != nil {
+		return findings.Ref{}, fmt.Errorf("join %d videos: %w", len(parts), err)
+	}
+	return f.Ledger.SideFile(ctx, clip, "mp4", "video/mp4", path)
 }
 
 // timed stores the findings by time, for players: each track of the clip with where it was when.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"testing"
 
@@ -57,12 +58,12 @@ func (videos) Open(_ context.Context, r findings.Ref) (ledger.Source, error) {
 	return named{r.Key}, nil
 }
 
-func (v videos) Join(_ context.Context, segments []ledger.Source) ([]byte, error) {
+func (v videos) Join(_ context.Context, path string, segments []ledger.Source) error {
 	var all []string
 	for _, s := range segments {
 		all = append(all, s.(named).key)
 	}
-	return []byte(strings.Join(all, " ")), v.fails
+	return errors.Join(v.fails, os.WriteFile(path, []byte(strings.Join(all, " ")), 0o600))
 }
 
 const clip = "0123456789abcdef0123456789abcdef"

@@ -58,11 +58,7 @@ func (f *Function) joinProxy(ctx context.Context, r events.OfRun) (findings.Prox
 			parts = append(parts, p)
 		}
 	}
-	joined, err := f.Joiner.Join(ctx, parts)
-	if err != nil {
-		return findings.Proxied{}, fmt.Errorf("join the %d segments of the proxy: %w", len(parts), err)
-	}
-	ref, err := f.Ledger.Side(ctx, r.Clip, "mp4", "video/mp4", joined)
+	ref, err := f.join(ctx, r.Clip, parts)
 	cost := watch.Cost()
 	return findings.Proxied{
 		Made:  findings.Made{Version: version, CPUSeconds: cost.CPUSeconds, Seconds: cost.WallSeconds},

@@ -293,12 +293,12 @@ func (native) Encode(_ context.Context, s ledger.Source, o encode.Order) (encode
 	return encode.Video{MP4: fmt.Appendf(nil, "%s with %d tracks;", text(s), len(o.Tracks)), Width: 160, Height: 90, Poster: []byte(text(s))}, nil
 }
 
-func (native) Join(_ context.Context, segments []ledger.Source) ([]byte, error) {
+func (native) Join(_ context.Context, path string, segments []ledger.Source) error {
 	var joined []byte
 	for _, s := range segments {
 		joined = append(joined, text(s)...)
 	}
-	return joined, nil
+	return os.WriteFile(path, joined, 0o600)
 }
 
 // outcome is what is left: every object by its key, results without what they cost.

@@ -54,6 +54,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"os"
 	"path"
 	"strconv"
 	"strings"
@@ -78,6 +79,8 @@ type Bucket interface {
 	Get(ctx context.Context, key string) ([]byte, error)                         // ErrNotExist
 	Create(ctx context.Context, key string, body []byte, mediaType string) error // ErrExists if somebody was first
 	Put(ctx context.Context, key string, body []byte, mediaType string) error
+	// Stream is Put of a body of any size, which is never whole in memory.
+	Stream(ctx context.Context, key string, body io.Reader, size int64, mediaType string) error
 	Delete(ctx context.Context, key string) error // no error if it is not there
 	// List yields the objects under prefix, in the order of their keys, from the first key greater than after.
 	List(ctx context.Context, prefix, after string) iter.Seq2[Entry, error]
@@ -218,6 +221,30 @@ func (l *Ledger) Side(ctx context.Context, clip, ending, mediaType string, body 
 		return findings.Ref{}, fmt.Errorf("store side object %s: %w", key, err)
 	}
 	return findings.Ref{Key: key, Size: int64(len(body)), SHA256: digest, Type: mediaType}, nil
+}
+
+// SideFile stores a file as a side object of a clip, whatever its size.
+func (l *Ledger) SideFile(ctx context.Context, clip, ending, mediaType, file string) (findings.Ref, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return findings.Ref{}, fmt.Errorf("store a side object: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	h := sha256.New()
+	size, err := io.Copy(h, f)
+	if err == nil {
+		_, err = f.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		return findings.Ref{}, fmt.Errorf("store a side object: %w", err)
+	}
+	digest := hex.EncodeToString(h.Sum(nil))
+	key := path.Join(clip, "side", digest+"."+ending)
+	// In parts there is no condition, and none is needed: whoever was first wrote the same bytes.
+	if err := l.bucket.Stream(ctx, key, f, size, mediaType); err != nil {
+		return findings.Ref{}, fmt.Errorf("store side object %s: %w", key, err)
+	}
+	return findings.Ref{Key: key, Size: size, SHA256: digest, Type: mediaType}, nil
 }
 
 // Place writes something that is no result but is made from results, so that whoever writes it writes the same.

@@ -319,6 +319,12 @@ func (b *Bucket) put(ctx context.Context, key string, body []byte, o minio.PutOb
 	return done.ETag, err
 }
 
+// Stream implements [ledger.Bucket].
+func (b *Bucket) Stream(ctx context.Context, key string, body io.Reader, size int64, mediaType string) error {
+	_, err := b.Upload(ctx, key, body, size, mediaType, nil)
+	return err
+}
+
 // Upload puts an object of any size, in parts if it is large, and returns its ETag.
 func (b *Bucket) Upload(ctx context.Context, key string, body io.Reader, size int64, mediaType string, metadata map[string]string) (etag string, err error) {
 	o := minio.PutObjectOptions{ContentType: mediaType, UserMetadata: metadata, NumThreads: 2}

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"maps"
 	"slices"
@@ -97,6 +98,18 @@ func (b *Bucket) Create(ctx context.Context, key string, body []byte, mediaType 
 // Put implements [ledger.Bucket].
 func (b *Bucket) Put(ctx context.Context, key string, body []byte, mediaType string) error {
 	return b.write(ctx, key, body, mediaType, false)
+}
+
+// Stream implements [ledger.Bucket].
+func (b *Bucket) Stream(ctx context.Context, key string, body io.Reader, size int64, mediaType string) error {
+	whole, err := io.ReadAll(body)
+	if err != nil {
+		return err
+	}
+	if int64(len(whole)) != size {
+		return fmt.Errorf("stream %s: %d bytes came, %d were announced", key, len(whole), size)
+	}
+	return b.write(ctx, key, whole, mediaType, false)
 }
 
 func (b *Bucket) write(ctx context.Context, key string, body []byte, mediaType string, onlyNew bool) error {
@@ -210,6 +223,11 @@ func (p *Process) Create(ctx context.Context, key string, body []byte, mediaType
 // Put implements [ledger.Bucket].
 func (p *Process) Put(ctx context.Context, key string, body []byte, mediaType string) error {
 	return p.do(Op{"put", key}, func() error { return p.Bucket.Put(ctx, key, body, mediaType) })
+}
+
+// Stream implements [ledger.Bucket].
+func (p *Process) Stream(ctx context.Context, key string, body io.Reader, size int64, mediaType string) error {
+	return p.do(Op{"stream", key}, func() error { return p.Bucket.Stream(ctx, key, body, size, mediaType) })
 }
 
 // Delete implements [ledger.Bucket].

@@ -26,6 +26,7 @@ func TestBucket(t *testing.T, open func(t *testing.T) ledger.Bucket) {
 		{"missing", testMissing},
 		{"bodies", testBodies},
 		{"create", testCreate},
+		{"stream", testStream},
 		{"race", testRace},
 		{"list", testList},
 		{"long-list", testLongList},
@@ -70,6 +71,21 @@ func testBodies(t *testing.T, b ledger.Bucket) {
 		}
 		if entries := list(t, b, key, ""); len(entries) != 1 || entries[0].Size != int64(len(body)) {
 			t.Errorf("List %s: %v, want one object of %d bytes", name, entries, len(body))
+		}
+	}
+}
+
+func testStream(t *testing.T, b ledger.Bucket) {
+	for _, size := range []int{0, 10, 17 << 20} {
+		body := bytes.Repeat([]byte("0123456789abcdef"), size/16+1)[:size]
+		for range 2 { // what is there is replaced
+			if err := b.Stream(t.Context(), "stream", bytes.NewReader(body), int64(size), "application/octet-stream"); err != nil {
+				t.Fatalf("stream %d bytes: %v", size, err)
+			}
+		}
+		got, err := b.Get(t.Context(), "stream")
+		if err != nil || !bytes.Equal(got, body) {
+			t.Errorf("streamed %d bytes, got %d, %v", size, len(got), err)
 		}
 	}
 }
