@@ -151,7 +151,7 @@ func (t *Topology) resolve() error {
 	}
 	for _, trigger := range t.Triggers {
 		if trigger.Spec.Broker != t.Broker.Name {
-			return fmt.Errorf("Trigger %s is of Broker %s, which is not there", trigger.Name, trigger.Spec.Broker)
+			return fmt.Errorf("the broker of Trigger %s, %s, is not there", trigger.Name, trigger.Spec.Broker)
 		}
 		if _, err := t.Service(trigger.Spec.Subscriber); err != nil {
 			return fmt.Errorf("the subscriber of Trigger %s: %w", trigger.Name, err)

@@ -81,7 +81,7 @@ func newBroker(c Config, base, sink string, services map[string]*service, feed *
 	for _, spec := range c.Topology.Triggers {
 		t, err := newTrigger(spec, c, base, services)
 		if err != nil {
-			return nil, fmt.Errorf("Trigger %s: %w", spec.Name, err)
+			return nil, fmt.Errorf("trigger %s: %w", spec.Name, err)
 		}
 		b.triggers = append(b.triggers, t)
 	}

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/httputil"
@@ -390,7 +390,7 @@ func (s *service) proxy(i *instance) *httputil.ReverseProxy {
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			s.refuse(w, s.explain(r.Context(), i, err))
 		},
-		ErrorLog:  log.New(io.Discard, "", 0), // the answer says it
+		ErrorLog:  slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // the answer says it
 		Transport: s.transport,
 	}
 }

@@ -128,11 +128,11 @@ func (o options) parse(args []string) ([]string, error) {
 }
 
 // misusedOr is what a command returns whose arguments could not be parsed, or are not what they should be.
-func (o options) misusedOr(err error, format string, args ...any) (int, error) {
+func (o options) misusedOr(err error, what string) (int, error) {
 	if err != nil {
 		return exitFailed, err
 	}
-	return o.misused(format, args...)
+	return o.misused("%s", what)
 }
 
 // misused says what is wrong with the arguments.

@@ -83,7 +83,7 @@ func find(ctx context.Context, c *console, s settings) (*place, error) {
 			return p, err
 		}
 		// Somebody else runs it, or is just starting or stopping.
-		if p, err := attach(h); err == nil {
+		if p, err := attach(ctx, h); err == nil {
 			return p, nil
 		} else if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errNobody) {
 			return nil, err
@@ -99,12 +99,13 @@ func find(ctx context.Context, c *console, s settings) (*place, error) {
 var errNobody = errors.New("nobody answers")
 
 // attach finds the Vedette that another process runs.
-func attach(h home) (*place, error) {
+func attach(ctx context.Context, h home) (*place, error) {
 	a, err := h.address()
 	if err != nil {
 		return nil, err
 	}
-	if connection, err := net.DialTimeout("tcp", strings.TrimPrefix(a.URL, "http://"), time.Second); err != nil {
+	dialer := net.Dialer{Timeout: time.Second}
+	if connection, err := dialer.DialContext(ctx, "tcp", strings.TrimPrefix(a.URL, "http://")); err != nil {
 		return nil, fmt.Errorf("%w at %s", errNobody, a.URL)
 	} else if err := connection.Close(); err != nil {
 		return nil, err

@@ -34,7 +34,7 @@ func upload(ctx context.Context, c *console, args []string) (int, error) {
 	if err != nil {
 		return exitFailed, err
 	}
-	p, err := attach(h)
+	p, err := attach(ctx, h)
 	if err != nil {
 		return exitFailed, errors.New("no Vedette is running on this data folder: start one with `vedette up`, or use `vedette process`")
 	}

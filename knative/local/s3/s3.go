@@ -170,7 +170,7 @@ func makeBucket(store *posix.Posix, bucket, owner string) error {
 	if err != nil {
 		return err
 	}
-	ctx := context.WithValue(context.Background(), "bucket-owner", auth.Account{Access: owner}) //nolint:revive,staticcheck // versitygw's own key
+	ctx := context.WithValue(context.Background(), "bucket-owner", auth.Account{Access: owner}) //nolint:staticcheck // versitygw's own key
 	err = store.CreateBucket(ctx, &awss3.CreateBucketInput{
 		Bucket:                    &bucket,
 		CreateBucketConfiguration: &types.CreateBucketConfiguration{},
@@ -223,7 +223,7 @@ func (w *watched) CopyObject(ctx context.Context, in s3response.CopyObjectInput)
 
 // look tells of an object of which the answer to its upload does not say how large it is.
 func (w *watched) look(ctx context.Context, bucket, key *string) {
-	head, err := w.Posix.HeadObject(ctx, &awss3.HeadObjectInput{Bucket: bucket, Key: key})
+	head, err := w.HeadObject(ctx, &awss3.HeadObjectInput{Bucket: bucket, Key: key})
 	if err != nil || head.ETag == nil || head.ContentLength == nil {
 		return // deleted meanwhile: there is nothing to tell of
 	}

@@ -212,7 +212,7 @@ func captureStdout(t *testing.T) func() string {
 		t.Fatal(err)
 	}
 	before := os.Stdout
-	os.Stdout = file //nolint:reassign // the point of it
+	os.Stdout = file
 	t.Cleanup(func() { os.Stdout = before })
 	return func() string {
 		os.Stdout = before
