@@ -177,6 +177,27 @@ func TestProbeTellsWhatIsMissing(t *testing.T) {
 	}
 }
 
+func TestWhatCamerasAppendIsNotMissed(t *testing.T) {
+	b := clip{codec: "libx264", container: "mp4", frames: 50}.make(t)
+	avi := clip{codec: "mpeg4", container: "avi", frames: 50}.make(t)
+	unknown := bytes.Clone(avi)
+	copy(unknown[4:], "\xff\xff\xff\xff")
+	for name, clip := range map[string][]byte{
+		"zeros behind mp4":         append(bytes.Clone(b), make([]byte, 1000)...),
+		"text behind mp4":          append(bytes.Clone(b), "a camera's own notes, whatever they say"...),
+		"a few bytes behind mp4":   append(bytes.Clone(b), 1, 2, 3),
+		"avi of unknown size":      unknown,
+		"avi with something extra": append(bytes.Clone(avi), make([]byte, 1000)...),
+	} {
+		info, err := Probe(context.Background(), bytes.NewReader(clip))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		} else if info.Missing != 0 {
+			t.Errorf("%s: %d bytes are said to be missing", name, info.Missing)
+		}
+	}
+}
+
 func TestPackets(t *testing.T) {
 	b := clip{codec: "libx264", container: "mp4", frames: 100, bframes: 2}.make(t)
 	r, err := Packets(context.Background(), bytes.NewReader(b), nil)

@@ -3,6 +3,7 @@ package media
 import (
 	"bytes"
 	"encoding/binary"
+	"math"
 )
 
 // endsEarly tells whether the bytes begin as a known container does and stop before it is complete. It looks at the
@@ -18,7 +19,11 @@ func missing(r *reader) int64 {
 	}
 	switch {
 	case bytes.Equal(head[:4], []byte("RIFF")):
-		return max(0, 8+int64(binary.LittleEndian.Uint32(head[4:]))-r.size)
+		size := int64(binary.LittleEndian.Uint32(head[4:]))
+		if size == math.MaxUint32 || size <= r.size-8+1 { // a recorder that could not come back to write it, or padding
+			return 0
+		}
+		return 8 + size - r.size
 	case bytes.Equal(head[:4], []byte{0x1A, 0x45, 0xDF, 0xA3}):
 		return missingMatroska(r)
 	case isBox(head[4:8]):
@@ -35,33 +40,30 @@ func isBox(kind []byte) bool {
 	return false
 }
 
-// missingMP4 walks the outermost boxes as far as the first fragment.
+// missingMP4 walks the outermost boxes as far as the first fragment. Cameras append all sorts of things of their own behind
+// the last: only the index and the pictures count.
 func missingMP4(r *reader) int64 {
 	var head [16]byte
 	var index bool
-	for offset, n := int64(0), 0; offset < r.size && n < 1000; n++ {
-		if !readFull(r, head[:8], offset) {
-			return offset + 8 - r.size
-		}
+	for offset, n := int64(0), 0; n < 1000 && readFull(r, head[:8], offset); n++ {
 		size := int64(binary.BigEndian.Uint32(head[:]))
 		kind := string(head[4:8])
 		switch size {
 		case 0: // as far as the end
 			size = r.size - offset
 		case 1:
-			if !readFull(r, head[:16], offset) {
-				return offset + 16 - r.size
+			if readFull(r, head[:16], offset) {
+				size = int64(binary.BigEndian.Uint64(head[8:]))
 			}
-			size = int64(binary.BigEndian.Uint64(head[8:]))
-		}
-		if size < 8 || size > 1<<50 {
-			break
 		}
 		if kind == "moof" {
 			return 0
 		}
+		if size < 8 || size > 1<<50 {
+			break
+		}
 		offset += size
-		if offset > r.size {
+		if offset > r.size && (kind == "moov" || kind == "mdat") {
 			return offset - r.size
 		}
 		index = index || kind == "moov"
