@@ -25,9 +25,7 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	ok, err := run(ctx)
+	ok, err := run()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "accuracy:", err)
 	}
@@ -36,7 +34,9 @@ func main() {
 	}
 }
 
-func run(ctx context.Context) (ok bool, err error) {
+func run() (ok bool, err error) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
 	out := flag.String("out", "accuracy.json", "file for the figures")
 	only := flag.String("only", "gate,empty,cars,persons,faces", "what to measure")
 	scale := flag.Float64("scale", 1, "how much is filmed")

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -31,7 +32,6 @@ type pipe struct {
 	waits  []event.Event
 	by     map[string]func(ctx context.Context, e event.Event) error
 	ledger *ledger.Ledger
-	upto   string // detect, or decode where only the gate is asked
 }
 
 // told is what Vedette says of a clip.
@@ -175,9 +175,7 @@ func (p *pipe) read(ctx context.Context, clip string) (told, error) {
 		if err := p.ledger.Read(ctx, work.Key(), &numbered); err != nil {
 			return t, err
 		}
-		for was, is := range numbered.Confirmed {
-			renamed[was] = is
-		}
+		maps.Copy(renamed, numbered.Confirmed)
 		if s.Staged != nil && slices.Contains(progress.Steps[planned.Index], findings.Detect) {
 			var found findings.Objects
 			work.Step = findings.Detect

@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -219,7 +220,7 @@ func (rt *Runtime) note(ctx context.Context, kind string, began time.Time, err e
 	rt.Metrics.handling.WithLabelValues(kind).Observe(took)
 
 	level := slog.LevelInfo
-	args := append(about, "status", status, "outcome", outcome, "seconds", took)
+	args := slices.Concat(about, []any{"status", status, "outcome", outcome, "seconds", took})
 	if err != nil {
 		args = append(args, "error", err)
 		if hint := HintOf(err); hint != "" {

@@ -147,7 +147,7 @@ func post(t *testing.T, url string, header http.Header, body string) (status int
 
 func get(t *testing.T, url string) (status int, text string) {
 	t.Helper()
-	response, err := http.Get(url) //nolint:noctx // a test
+	response, err := http.Get(url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -459,7 +459,7 @@ func TestPlainHandlerErrors(t *testing.T) {
 		_ = http.NewResponseController(w).Flush()
 		return errors.New("lost in the middle")
 	}
-	response, err := http.Post(h.url, "image/jpeg", nil) //nolint:noctx // a test
+	response, err := http.Post(h.url, "image/jpeg", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -501,7 +501,7 @@ func TestCallerHangsUp(t *testing.T) {
 
 func TestReadiness(t *testing.T) {
 	models := make(chan struct{})
-	var warm error = errors.New("warming up")
+	var warm = errors.New("warming up")
 	h := open(t, "detect", Config{Sink: someSink}, func(_ context.Context, rt *Runtime) (Handler, error) {
 		<-models
 		rt.Ready("model", func(context.Context) error { return warm })
