@@ -7,19 +7,6 @@ import (
 	"testing/fstest"
 )
 
-func TestLoad(t *testing.T) {
-	topology, err := Load(Files)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, s := range topology.Services {
-		t.Log("service", s.Name, *s.Spec.Template.Spec.ContainerConcurrency)
-	}
-	for _, s := range topology.Triggers {
-		t.Log("trigger", s.Name, s.Spec.Filters)
-	}
-}
-
 // What a cluster would refuse is refused here, and the error says where it is.
 func TestLoadRefuses(t *testing.T) {
 	for _, c := range []struct {
