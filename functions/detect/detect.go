@@ -37,7 +37,7 @@ type Config struct {
 	Library     string  `env:"VEDETTE_ONNXRUNTIME" doc:"path of libonnxruntime.so; the loader's own search if not set"`
 	PersonArea  int     `env:"VEDETTE_PERSON_AREA" default:"173056" min:"16384" max:"8294400" doc:"largest input of the person network, px; more finds smaller people and costs in proportion"`
 	FaceArea    int     `env:"VEDETTE_FACE_AREA" default:"522240" min:"16384" max:"8294400" doc:"largest input of the face network, px; more finds smaller faces and costs in proportion"`
-	FaceWidth   float64 `env:"VEDETTE_FACE_WIDTH" default:"20" min:"8" max:"200" doc:"smallest face reported, px at the network's input"`
+	FaceWidth   float64 `env:"VEDETTE_FACE_WIDTH" default:"20" min:"8" max:"200" doc:"width of the smallest faces to be found, px at the network's input"`
 	PhotoPixels int     `env:"VEDETTE_PHOTO_SIDE" default:"4096" min:"64" max:"8192" doc:"largest side at which a photo is looked at, px"`
 }
 

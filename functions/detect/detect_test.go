@@ -342,7 +342,7 @@ func TestScene(t *testing.T) {
 	}
 	small := walker(300, 100, .8, .9)
 	small.face = func(s float64) (vision.Box, float64) {
-		return vision.Box{X: 370 + 100*s, Y: 310, W: 39, H: 45}, .9 // 19.5 px at the network's input
+		return vision.Box{X: 370 + 100*s, Y: 310, W: 29, H: 35}, .9 // 14.5 px at the network's input
 	}
 	glimpsed := walker(300, 20, .5, .9)
 	glimpsed.body = glimpsed.between(4, 4.3).body

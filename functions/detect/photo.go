@@ -85,7 +85,7 @@ func (f *Function) see(ctx context.Context, photos Photos, photo vision.Image) (
 	}
 	bodies := slices.DeleteFunc(persons[0], func(d vision.Detection) bool { return d.Score < personOptions.High })
 	heads := slices.DeleteFunc(faces[0], func(g face.Face) bool {
-		return g.Score < faceOptions.High || g.Box.W*float64(box.PictureW) < f.FaceWidth
+		return g.Score < faceOptions.High || g.Box.W < f.leastFace(box)
 	})
 	verified, err := f.Faces.Verify(ctx, photo, heads)
 	if err != nil {

@@ -41,7 +41,7 @@ func post(t *testing.T, b *bench, body string) (*httptest.ResponseRecorder, erro
 func TestPhoto(t *testing.T) {
 	weak := walker(900, 0, .3, .55) // neither body nor face is sure
 	small := walker(1500, 0, .8, 0)
-	small.face = func(float64) (vision.Box, float64) { return vision.Box{X: 1560, Y: 310, W: 30, H: 35}, .9 }
+	small.face = func(float64) (vision.Box, float64) { return vision.Box{X: 1560, Y: 310, W: 29, H: 35}, .9 }
 	lonely := actor{face: func(float64) (vision.Box, float64) { return vision.Box{X: 100, Y: 800, W: 60, H: 70}, .7 }, verifiable: .3}
 	b := newBench(t, walker(300, 0, .8, .9), weak, small, lonely)
 	b.Ledger, b.Out = nil, nil // a photo needs neither

@@ -56,13 +56,19 @@ type bestLook struct {
 	picture vision.Image
 }
 
+// leastFace is the width from which a face is told, as a fraction of the picture. A face of a width is measured now wider,
+// now narrower: what is dropped has to be clearly smaller than the faces that are to be found.
+func (f *Function) leastFace(box vision.Letterbox) float64 {
+	return .75 * f.FaceWidth / float64(box.PictureW)
+}
+
 func newScene(f *Function, d findings.Decoded) *scene {
 	aspect := float64(d.Width) / float64(d.Height)
 	box := detector.Faces{Area: f.FaceArea}.Letterbox(d.StagedWidth, d.StagedHeight)
 	return &scene{
 		f: f, width: float64(d.Width), height: float64(d.Height),
 		stagedW: d.StagedWidth, stagedH: d.StagedHeight,
-		least:    f.FaceWidth / float64(box.PictureW),
+		least:    f.leastFace(box),
 		firstUS:  d.Frames[0],
 		persons:  track.New(personOptions, aspect),
 		faces:    track.New(faceOptions, aspect),
