@@ -32,6 +32,7 @@ const (
 	fragment       = 8 << 20 // bytes of an MP4 fragment at most
 	maxGap         = 3600e6  // microseconds between two pictures, beyond which a time is damaged
 	maxTicks       = 1 << 30 // of the container's clock between two packets: the muxer aborts at twice as many
+	maxAhead       = 60e6    // microseconds by which sound may lie before its picture in the file
 	maxTail        = 10e6    // microseconds by which the sound may outlast the last picture
 )
 

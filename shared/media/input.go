@@ -268,6 +268,10 @@ func (in *input) findOrigin() error {
 		}
 		if !in.isVideo(p) {
 			in.queue = append(in.queue, p)
+			if len(in.queue) > maxHidden {
+				in.queue[0].Free()
+				in.queue = in.queue[1:]
+			}
 			continue
 		}
 		first = first || p.Flags().Has(astiav.PacketFlagKey)

@@ -1,6 +1,7 @@
 package media
 
 // #include <libavutil/log.h>
+// #include <libavutil/mem.h>
 // void media_log_install(void);
 import "C"
 
@@ -35,9 +36,11 @@ func LogTo(l *slog.Logger) {
 	C.av_log_set_level(level)
 }
 
-// quiet keeps FFmpeg from writing to standard error. Every opening call begins with it.
+// quiet keeps FFmpeg from writing to standard error, and from asking for any amount of memory. Every opening call begins
+// with it.
 func quiet() {
 	ffmpegLog.install.Do(func() {
+		C.av_max_alloc(maxAlloc)
 		C.media_log_install()
 		C.av_log_set_level(C.AV_LOG_QUIET)
 	})

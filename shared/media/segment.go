@@ -95,8 +95,8 @@ func (s *cutting) addPicture(p *astiav.Packet, at int64, key bool) {
 }
 
 func (s *cutting) addSound(p *astiav.Packet) {
-	if at := s.in.soundTime(p); at < s.start || at > max(s.start, s.shownUntil)+maxGap {
-		p.Free() // came too late, or is damaged
+	if at := s.in.soundTime(p); at < s.start || at > max(s.start, s.shownUntil)+maxAhead {
+		p.Free() // came too late, or too early, or is damaged
 		return
 	}
 	s.audio = append(s.audio, p)
