@@ -369,6 +369,7 @@ func TestScene(t *testing.T) {
 		{"a body seen now and then", []actor{flickering}, []string{"1 person 0.0-9.8 face verified"}, []int{1}},
 		{"a phantom", []actor{noFace(walker(300, 0, .5, 0)).between(5, 5.3)}, []string{}, nil},
 		{"a face whose body came to nothing", []actor{glimpsed}, []string{"2 face 0.0-9.8 face"}, []int{2}},
+		{"what looked like a face, and no body", []actor{noBody(walker(300, 30, 0, .75))}, []string{}, nil},
 		{"half seen as it begins", []actor{noFace(walker(300, 0, .5, 0)).between(0, .3)}, []string{"1 person 0.0-0.2"}, nil},
 		{"half seen as it ends", []actor{noFace(walker(300, 0, .5, 0)).between(9.5, 10)}, []string{"1 person 9.6-9.8"}, []int{1}},
 		{"a phantom before a walker", []actor{noFace(walker(300, 0, .5, 0)).between(4, 4.3), walker(1000, 40, .8, .9).between(6, 10)},

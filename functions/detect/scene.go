@@ -270,6 +270,9 @@ func (s *scene) finish(ctx context.Context, clip string) (findings.Objects, erro
 		if err != nil {
 			return found, err
 		}
+		if told.Face == nil {
+			continue // no body, and no face on a closer look: nobody
+		}
 		found.Tracks = append(found.Tracks, told)
 	}
 	for i := range found.End.Faces.Live {
