@@ -120,11 +120,14 @@ func (c *clip) announce(ctx context.Context, p *place) error {
 // begin sees to it that the clip is being processed, or is done with already.
 func (c *clip) begin(ctx context.Context, p *place, again bool) error {
 	c.run = 1
-	if c.file != "" {
-		there, err := c.put(ctx, p, nil)
-		if err != nil || !there {
+	if c.file == "" {
+		known, err := one(ctx, p.ledger, c.id)
+		if err != nil {
 			return err
 		}
+		c.id, c.name = known.ID, shortName(known.Key)
+	} else if there, err := c.put(ctx, p, nil); err != nil || !there {
+		return err
 	}
 	if again {
 		return c.replay(ctx, p)

@@ -99,12 +99,13 @@ func graphics() []string {
 
 // library is the ONNX Runtime that functions are told to use.
 func library() string {
+	path := ""
 	for _, variable := range environment() {
-		if path, ok := strings.CutPrefix(variable, "VEDETTE_ONNXRUNTIME="); ok {
-			return path
+		if value, ok := strings.CutPrefix(variable, "VEDETTE_ONNXRUNTIME="); ok {
+			path = value // the last counts
 		}
 	}
-	return ""
+	return path
 }
 
 // Less than this much disk is little for clips.

@@ -61,8 +61,12 @@ type settings struct {
 // The Secret that the Services refer to; see knative/kustomization.yaml.
 const secret = "vedette-store"
 
-// How long those who are asked to stop may take.
-const patience = 40 * time.Second
+// Who stops Vedette waits for it: functions have this long to end what they are at, which costs little, since what is cut
+// short is taken up again. On a cluster they have longer.
+const drain = 5 * time.Second
+
+// How much longer they may take to leave everything in order before they are killed.
+const closing = 7 * time.Second
 
 // find returns the Vedette that runs on the data folder, or starts one.
 func find(ctx context.Context, c *console, s settings) (*place, error) {
@@ -172,6 +176,7 @@ func start(ctx context.Context, c *console, h home, lock *os.File, s settings) (
 		Environment: environment(),
 		Secrets:     map[string]map[string]string{secret: variables(a.Store)},
 		Listener:    listener,
+		Grace:       drain + closing,
 		Output:      func(function string) io.Writer { return outputs[function] },
 		Log:         slog.New(slog.NewTextHandler(outputs["vedette"], nil)),
 	})
@@ -294,7 +299,7 @@ func (p *place) close() {
 }
 
 func (o *own) stop() {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), drain+2*closing)
 	defer cancel()
 	if o.runtime != nil {
 		o.home.forget()
@@ -356,22 +361,18 @@ func programs(t knative.Topology) (string, error) {
 	return folder, nil
 }
 
-// environment is what functions inherit: our own, and what set-up wrote down, so that nobody has to source that first.
+// environment is what functions inherit: what set-up wrote down, so that nobody has to source that first, and before it
+// our own.
 func environment() []string {
-	own := os.Environ()
-	if os.Getenv("VEDETTE_ONNXRUNTIME") != "" {
-		return own
+	list := []string{"VEDETTE_DRAIN=" + drain.String()}
+	if cache, err := os.UserCacheDir(); err == nil && os.Getenv("VEDETTE_ONNXRUNTIME") == "" {
+		const script = `. "$1" && env -0`
+		text, err := exec.Command("sh", "-c", script, "sh", filepath.Join(cache, "vedette", "env")).Output() //nolint:noctx // it is over at once
+		if err == nil {                                                                                      // else the functions say what they miss
+			list = append(list, strings.Split(strings.TrimSuffix(string(text), "\x00"), "\x00")...)
+		}
 	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return own
-	}
-	script := `. "$1" && env -0`
-	text, err := exec.Command("sh", "-c", script, "sh", filepath.Join(cache, "vedette", "env")).Output() //nolint:noctx // it is over at once
-	if err != nil {
-		return own // the functions say what they miss
-	}
-	return strings.Split(strings.TrimSuffix(string(text), "\x00"), "\x00")
+	return append(list, os.Environ()...) // the last of a name counts
 }
 
 // variables is a store's config as functions read it.
