@@ -96,7 +96,7 @@ func (a *assembly) advance(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := a.Out.Emit(ctx, a.reported(report, findings.StatusAnalyzed).Analyzed(name)); err != nil {
+	if err := a.Out.Emit(ctx, join.Reported(a.at.OfRun, report, findings.StatusAnalyzed).Analyzed(name)); err != nil {
 		return err
 	}
 	for _, s := range a.progress.Segments {
@@ -189,19 +189,6 @@ func read[T any](ctx context.Context, a *assembly, segment int, step string, int
 	return err
 }
 
-func (a *assembly) reported(r findings.Report, answer string) events.Reported {
-	d := events.Reported{OfRun: a.at.OfRun, Status: r.Status, Report: ledger.RunKey(a.clip.ID, a.run, answer+".json")}
-	for _, t := range r.Tracks {
-		if t.Object == findings.Person {
-			d.Persons++
-		}
-		if t.Face != nil {
-			d.Faces++
-		}
-	}
-	return d
-}
-
 // complete adds what there is to look at, and closes the run.
 func (a *assembly) complete(ctx context.Context) error {
 	return ledger.Run(ctx, a.Ledger, ledger.Step[findings.Report]{
@@ -225,7 +212,7 @@ func (a *assembly) complete(ctx context.Context) error {
 }
 
 func (a *assembly) finish(ctx context.Context, r findings.Report) error {
-	if err := a.Out.Emit(ctx, a.reported(r, findings.StatusCompleted).Completed(name)); err != nil {
+	if err := a.Out.Emit(ctx, join.Reported(a.at.OfRun, r, findings.StatusCompleted).Completed(name)); err != nil {
 		return err
 	}
 	return a.Ledger.Close(ctx, a.clip, a.run)

@@ -98,13 +98,9 @@ func (f *Function) Handle(ctx context.Context, e event.Event) error {
 	})
 }
 
+// encode encodes the active stretches of a segment, with its tracks.
 func (f *Function) encode(ctx context.Context, s events.OfSegment) (findings.Encoded, error) {
-	watch := function.Start()
-	plan, segment, err := f.Ledger.Segment(ctx, s.Clip, s.Run, s.Segment)
-	if err != nil {
-		return findings.Encoded{}, err
-	}
-	stretches, err := f.stretches(ctx, s, segment)
+	stretches, err := f.stretches(ctx, s)
 	if err != nil {
 		return findings.Encoded{}, err
 	}
@@ -112,22 +108,31 @@ func (f *Function) encode(ctx context.Context, s events.OfSegment) (findings.Enc
 	if err != nil {
 		return findings.Encoded{}, err
 	}
+	return f.videos(ctx, s, stretches, Order{Tracks: tracks, PosterUS: telling(tracks, stretches)})
+}
+
+// videos encodes stretches of a segment, or all of it where none are given; o says what is to be drawn.
+func (f *Function) videos(ctx context.Context, s events.OfSegment, stretches []findings.Stretch, o Order) (findings.Encoded, error) {
+	watch := function.Start()
+	plan, segment, err := f.Ledger.Segment(ctx, s.Clip, s.Run, s.Segment)
+	if err != nil {
+		return findings.Encoded{}, err
+	}
 	source, err := f.Media.Open(ctx, segment.Media)
 	if err != nil {
 		return findings.Encoded{}, err
 	}
-	defer source.Close()
+	defer func() { _ = source.Close() }()
+	if len(stretches) == 0 {
+		stretches = []findings.Stretch{{StartUS: segment.StartUS, EndUS: segment.EndUS}}
+	}
+	o.ClipWidth, o.ClipHeight, o.Sound = plan.Width, plan.Height, plan.Audio != ""
+	o.Width, o.Height = f.Width, f.Height
+
 	var found findings.Encoded
-	poster := telling(tracks, stretches)
 	for _, stretch := range stretches {
-		video, err := f.Encoder.Encode(ctx, source, Order{
-			StartUS: stretch.StartUS, EndUS: stretch.EndUS,
-			ClipWidth: plan.Width, ClipHeight: plan.Height,
-			Width: f.Width, Height: f.Height,
-			Sound:    plan.Audio != "",
-			Tracks:   tracks,
-			PosterUS: poster,
-		})
+		o.StartUS, o.EndUS = stretch.StartUS, stretch.EndUS
+		video, err := f.Encoder.Encode(ctx, source, o)
 		if err != nil {
 			return found, err
 		}
@@ -145,30 +150,21 @@ func (f *Function) encode(ctx context.Context, s events.OfSegment) (findings.Enc
 			found.Poster = &ref
 		}
 	}
-	found.Made = f.made(watch)
-	return found, nil
-}
-
-func (f *Function) made(watch function.Stopwatch) findings.Made {
 	cost := watch.Cost()
-	return findings.Made{
+	found.Made = findings.Made{
 		Version:    version,
 		Parameters: map[string]any{"largest": []int{f.Width, f.Height}},
 		CPUSeconds: cost.CPUSeconds,
 		Seconds:    cost.WallSeconds,
 	}
+	return found, nil
 }
 
 // stretches reads when something moved in a segment.
-func (f *Function) stretches(ctx context.Context, s events.OfSegment, segment ledger.Segment) ([]findings.Stretch, error) {
+func (f *Function) stretches(ctx context.Context, s events.OfSegment) ([]findings.Stretch, error) {
 	var decoded findings.Decoded
-	if err := f.Ledger.Read(ctx, work(s, findings.Decode).Key(), &decoded); err != nil {
-		return nil, err
-	}
-	if len(decoded.Stretches) == 0 {
-		return []findings.Stretch{{StartUS: segment.StartUS, EndUS: segment.EndUS}}, nil
-	}
-	return decoded.Stretches, nil
+	err := f.Ledger.Read(ctx, work(s, findings.Decode).Key(), &decoded)
+	return decoded.Stretches, err
 }
 
 // tracks reads what was found in a segment, by the numbers of the clip.
@@ -201,7 +197,10 @@ func telling(tracks []overlay.Track, stretches []findings.Stretch) int64 {
 			}
 		}
 	}
-	best := stretches[0].StartUS
+	best := int64(-1)
+	if len(stretches) > 0 {
+		best = stretches[0].StartUS
+	}
 	for us, n := range shows {
 		in := slices.ContainsFunc(stretches, func(s findings.Stretch) bool { return s.StartUS <= us && us < s.EndUS })
 		if most := shows[best]; in && (n > most || n == most && us < best) {

@@ -23,7 +23,9 @@ func (f *Function) proxy(ctx context.Context, e event.Event) error {
 	return ledger.Run(ctx, f.Ledger, ledger.Step[findings.Encoded]{
 		Work:  work(d.OfSegment, findings.Proxy),
 		Alone: f.Alone,
-		Make:  func(ctx context.Context) (findings.Encoded, error) { return f.encodeWhole(ctx, d.OfSegment) },
+		Make: func(ctx context.Context) (findings.Encoded, error) {
+			return f.videos(ctx, d.OfSegment, nil, Order{Plain: true, PosterUS: -1})
+		},
 		Tail: func(ctx context.Context, _ findings.Encoded) error {
 			next := d
 			next.Segment++
@@ -40,35 +42,4 @@ func (f *Function) proxy(ctx context.Context, e event.Event) error {
 			return f.Out.Emit(ctx, events.Abandoned{OfSegment: d.OfSegment, Step: a.Step, Reason: a.Reason}.Event(name))
 		},
 	})
-}
-
-func (f *Function) encodeWhole(ctx context.Context, s events.OfSegment) (findings.Encoded, error) {
-	watch := function.Start()
-	plan, segment, err := f.Ledger.Segment(ctx, s.Clip, s.Run, s.Segment)
-	if err != nil {
-		return findings.Encoded{}, err
-	}
-	source, err := f.Media.Open(ctx, segment.Media)
-	if err != nil {
-		return findings.Encoded{}, err
-	}
-	defer source.Close()
-	video, err := f.Encoder.Encode(ctx, source, Order{
-		StartUS: segment.StartUS, EndUS: segment.EndUS,
-		ClipWidth: plan.Width, ClipHeight: plan.Height,
-		Width: f.Width, Height: f.Height,
-		Sound:    plan.Audio != "",
-		Plain:    true,
-		PosterUS: -1,
-	})
-	if err != nil {
-		return findings.Encoded{}, err
-	}
-	ref, err := f.Ledger.Side(ctx, s.Clip, "mp4", "video/mp4", video.MP4)
-	return findings.Encoded{
-		Made:   f.made(watch),
-		Videos: []findings.Video{{Stretch: findings.Stretch{StartUS: segment.StartUS, EndUS: segment.EndUS}, Media: ref}},
-		Width:  video.Width,
-		Height: video.Height,
-	}, err
 }
