@@ -14,6 +14,9 @@
 //   - [Cut] iterates over segments that can be decoded by themselves, by stream copy.
 //   - [Packets] iterates over packets without decoding.
 //   - [Decode] iterates over frames: every one, keyframes only, or so many a second; scaled, rotated, converted.
+//   - [Stage] keeps sampled frames as a Matroska of JPEGs, and [OpenStaged] reads them back in several sizes.
+//   - [Encode] makes H.264 and AAC of a stretch, drawn on; [Join] puts what it made one after another without encoding.
+//   - [DecodePhoto] and [EncodeJPEG] are for still pictures.
 //
 // # Time
 //
