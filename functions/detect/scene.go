@@ -29,6 +29,7 @@ type scene struct {
 	persons, faces *track.Tracker
 	withFace       map[int]map[int64]face.Face // by person and time
 	best           map[tracked]*bestFace
+	surest         map[tracked]float64 // best score of a face of each
 	looks          map[tracked]*bestLook
 	firstUS, atUS  int64 // of the segment's frames
 }
@@ -74,6 +75,7 @@ func newScene(f *Function, d findings.Decoded) *scene {
 		faces:    track.New(faceOptions, aspect),
 		withFace: map[int]map[int64]face.Face{},
 		best:     map[tracked]*bestFace{},
+		surest:   map[tracked]float64{},
 		looks:    map[tracked]*bestLook{},
 	}
 }
@@ -192,6 +194,9 @@ func (s *scene) look(frame Frame, t tracked, d vision.Detection) error {
 
 // consider keeps a face for each of the tracks of which it is the best so far.
 func (s *scene) consider(frame Frame, g face.Face, of []tracked) error {
+	for _, t := range of {
+		s.surest[t] = max(s.surest[t], g.Score)
+	}
 	px := g.Pixels(s.stagedW, s.stagedH)
 	// No crop has more than this in it: sharpness is at most one.
 	most := (face.Quality{
@@ -218,9 +223,12 @@ func (s *scene) consider(frame Frame, g face.Face, of []tracked) error {
 	return nil
 }
 
-// bonus puts a face that needs no verification before all that do.
+// bonus puts a face that needs no verification before all that do, and one that is certain before all that are not.
 func (s *scene) bonus(g face.Face) float64 {
-	if detector.Sound(g, 0, s.stagedW, s.stagedH) {
+	switch {
+	case detector.Sound(g, 0, s.stagedW, s.stagedH):
+		return 2
+	case g.Score >= detector.Certain:
 		return 1
 	}
 	return 0
@@ -350,7 +358,7 @@ func (s *scene) tell(ctx context.Context, clip, object string, t track.Track, id
 		}
 		verified = means[0]
 	}
-	if !s.isFace(best.face, verified, s.sights(object, t)) {
+	if !s.isFace(tracked{object, t.ID}, best, verified, s.sights(object, t)) {
 		return told, nil
 	}
 	told.Face = &findings.Face{
@@ -374,11 +382,12 @@ func (s *scene) sights(object string, t track.Track) int {
 	return len(t.Seen)
 }
 
-// isFace says whether what looks like a face is told as one: its landmarks are those of a face, and the network is certain
-// of it or finds it again on a second look, more than once. The backs of heads that networks take for faces are not.
-func (s *scene) isFace(g face.Face, verified float64, sights int) bool {
-	certain := g.Score >= detector.Certain || verified > detector.Verified && sights > 1
-	return certain && face.Plausible(g.Pixels(s.stagedW, s.stagedH))
+// isFace says whether what looks like a face is told as one: the network was certain of it once, or it finds it again on a
+// second look, more than once and with landmarks as a face has them. The backs of heads that networks take for faces are not.
+// A profile is a face too, though its landmarks are those of none that may go on.
+func (s *scene) isFace(t tracked, best *bestFace, verified float64, sights int) bool {
+	return s.surest[t] >= detector.Certain ||
+		verified > detector.Verified && sights > 1 && face.Plausible(best.face.Pixels(s.stagedW, s.stagedH))
 }
 
 func (s *scene) store(ctx context.Context, clip string, m vision.Image) (*findings.Ref, error) {
