@@ -66,7 +66,7 @@ func fetchDebian(ctx context.Context, dir string) (debian, error) {
 		}
 	}
 	if _, err := os.Stat(keyring); err != nil {
-		return debian{}, errors.New("Debian's archive keys are missing: sudo apt-get install debian-archive-keyring") //nolint:staticcheck // a name
+		return debian{}, errors.New("Debian's archive keys are missing: sudo apt-get install debian-archive-keyring")
 	}
 	for _, d := range []string{"state/lists/partial", "cache/archives/partial"} {
 		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
