@@ -20,6 +20,7 @@ import (
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
 
 	"vedette.dev/events"
+	"vedette.dev/shared/findings"
 	"vedette.dev/shared/ledger"
 	"vedette.dev/shared/store"
 )
@@ -53,18 +54,25 @@ func (b *bench) local(ctx context.Context) error {
 		return err
 	}
 	var last time.Time
-	encoded, drawn := 0, 0
+	tracked, atEncode := 0, 0 // segments that encode had to do until last
 	for _, n := range end {
 		switch n.Event.Type {
 		case events.SegmentAnalyzed:
-			last, drawn = n.At, encoded
-		case events.SegmentEncoded:
-			encoded++
+			last, atEncode = n.At, tracked
+		case events.SegmentTracked:
+			tracked++
 		}
 	}
+	steps, err := v.steps(ctx, end[0].Event.Subject)
+	if err != nil {
+		return err
+	}
 	b.atMost("active minute, from upload to its last segment.analyzed", last.Sub(uploaded).Seconds(), "s", 30)
-	b.told("segments encoded meanwhile", float64(drawn), fmt.Sprintf("of %d", encoded))
+	b.told("segments that went to encode meanwhile", float64(atEncode), fmt.Sprintf("of %d", tracked))
 	b.told("active minute, from upload to clip.completed", end[len(end)-1].At.Sub(uploaded).Seconds(), "s")
+	for _, step := range []string{findings.Split, findings.Decode, findings.Detect, findings.Encode} {
+		b.told("active minute, "+step, steps[step].CPUSeconds, "CPU s")
+	}
 
 	if _, end, err = v.process(ctx, "empty.mp4", empty); err != nil {
 		return err
@@ -202,6 +210,15 @@ func (v *vedette) process(ctx context.Context, name string, body []byte) (upload
 			return uploaded, nil, ctx.Err()
 		}
 	}
+}
+
+// steps is what the steps of a clip cost.
+func (v *vedette) steps(ctx context.Context, clip string) (map[string]findings.Expense, error) {
+	report, err := ledger.New(v.store.Ledger()).Report(ctx, clip, 1)
+	if err == nil && report.Status != findings.StatusCompleted {
+		err = fmt.Errorf("the clip is %s: %s", report.Status, report.Reason)
+	}
+	return report.Steps, err
 }
 
 // warm sends a segment that is decoded already to decode again and again: it finds its result there, and only says so. It
