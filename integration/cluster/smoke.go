@@ -47,15 +47,6 @@ func (t *test) say(format string, args ...any) {
 }
 
 func (t *test) run(ctx context.Context) (err error) {
-	t.woken = sightings{seen: map[string]bool{}, pods: map[string]bool{}}
-	if t.woken.dir, err = os.MkdirTemp("", "vedette-smoke-logs-"); err != nil {
-		return err
-	}
-	defer func() {
-		if err == nil {
-			err = os.RemoveAll(t.woken.dir) // after a failure somebody wants to read them
-		}
-	}()
 	if err := t.check(ctx); err != nil {
 		return err
 	}
@@ -69,6 +60,15 @@ func (t *test) run(ctx context.Context) (err error) {
 		return err
 	}
 
+	t.woken = sightings{seen: map[string]bool{}, pods: map[string]bool{}}
+	if t.woken.dir, err = os.MkdirTemp("", "vedette-smoke-logs-"); err != nil {
+		return err
+	}
+	defer func() {
+		if err == nil {
+			err = os.RemoveAll(t.woken.dir) // after a failure somebody wants to read them
+		}
+	}()
 	defer func() {
 		cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Minute)
 		defer cancel()

@@ -63,6 +63,7 @@ func (m maker) make(ctx context.Context, names []string) error {
 	if err := os.RemoveAll(m.blobs()); err != nil {
 		return err
 	}
+	defer os.RemoveAll(m.blobs())
 	for _, dir := range []string{m.blobs(), m.out} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
