@@ -5,6 +5,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -125,10 +126,7 @@ func checkEnvironment(t *testing.T, s *serving.Service, c core.Container) {
 	if len(c.EnvFrom) != 1 || c.EnvFrom[0].SecretRef == nil || c.EnvFrom[0].SecretRef.Name != "vedette-store" {
 		t.Errorf("envFrom: %v", c.EnvFrom)
 	}
-	all := map[string]string{}
-	for name, value := range given {
-		all[name] = value
-	}
+	all := maps.Clone(given)
 	for _, e := range c.Env {
 		all[e.Name] = e.Value
 	}

@@ -176,7 +176,7 @@ func (b *broker) ingress(w http.ResponseWriter, r *http.Request) {
 func (b *broker) accept(e event.Event, header http.Header) error {
 	var matching []*trigger
 	for _, t := range b.triggers {
-		if t.filter.Filter(b.ctx, e) != eventfilter.FailFilter {
+		if b.wants(t, e) {
 			matching = append(matching, t)
 		}
 	}
@@ -204,6 +204,17 @@ func (b *broker) accept(e event.Event, header http.Header) error {
 		}()
 	}
 	return nil
+}
+
+// wants says whether an event passes a Trigger's filter. One that is no question at all (a CESQL expression that yields a
+// number) makes Knative's filter panic.
+func (b *broker) wants(t *trigger, e event.Event) (wanted bool) {
+	defer func() {
+		if broken := recover(); broken != nil {
+			b.log.Error("a filter is broken: nothing passes it", "trigger", t.name, "error", broken)
+		}
+	}()
+	return t.filter.Filter(b.ctx, e) != eventfilter.FailFilter
 }
 
 // trace keeps the headers by which a trace follows an event.

@@ -50,7 +50,7 @@ func triggerYAML(name, filters, deadLetter string) string {
 		deadLetter = fmt.Sprintf(", deadLetterSink: {ref: {apiVersion: serving.knative.dev/v1, kind: Service, name: %s, namespace: test}}", deadLetter)
 	}
 	subscriber := name
-	if name == "many" {
+	if name == "many" || name == "broken" {
 		subscriber = "second"
 	}
 	return fmt.Sprintf(`---
@@ -81,7 +81,8 @@ func start(t *testing.T, change func(*Config)) *place {
 		"all.yaml": {Data: []byte(brokerYAML + serviceYAML("first", 1) + serviceYAML("second", 10) + serviceYAML("last", 10) +
 			triggerYAML("first", "{exact: {type: test.first}}", "last") +
 			triggerYAML("second", "{prefix: {type: test.sec}}", "") +
-			triggerYAML("many", `{cesql: "EXISTS forsecond AND forsecond > 3"}`, ""))},
+			triggerYAML("many", `{cesql: "EXISTS forsecond AND forsecond > 3"}`, "") +
+			triggerYAML("broken", `{cesql: "1 + 1"}`, ""))},
 	})
 	if err != nil {
 		t.Fatal(err)
