@@ -199,8 +199,8 @@ func (b *broker) accept(e event.Event, header http.Header) error {
 			defer b.deliveries.Done()
 			b.send(t, e, trace(header))
 			b.mu.Lock()
+			defer b.mu.Unlock()
 			b.waiting--
-			b.mu.Unlock()
 		}()
 	}
 	return nil
@@ -281,6 +281,13 @@ func (b *broker) attempt(w http.ResponseWriter, r *http.Request, to func(*trigge
 		n.Kind, n.Text = Failed, strings.TrimSpace(string(seen.text))
 	}
 	b.feed.tell(n)
+}
+
+// busy says whether an event is on its way.
+func (b *broker) busy() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.waiting > 0
 }
 
 // refuse makes the broker take no more events.

@@ -174,6 +174,17 @@ func (r *Runtime) publishOrLog(log *slog.Logger) func(event.Event) {
 	}
 }
 
+// Settle waits until every event that was accepted is done with, and so is what followed from it, or until ctx ends.
+func (r *Runtime) Settle(ctx context.Context) {
+	for r.broker.busy() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
 // Close stops taking events, lets the functions end the work they are at, and stops them. When ctx ends they are killed.
 func (r *Runtime) Close(ctx context.Context) { r.closing.Do(func() { r.close(ctx) }) }
 

@@ -174,6 +174,19 @@ func TestEventsReachTheirFunctions(t *testing.T) {
 	}
 }
 
+func TestSettle(t *testing.T) {
+	p := start(t, nil)
+	p.publish("1", "test.first", "emit")
+	p.Settle(t.Context())
+	if got := p.notes("second"); !strings.Contains(got, "asked 1-emitted\n") {
+		t.Errorf("settled before all was done; second: %q", got)
+	}
+	p.publish("2", "test.first", "wait")
+	now, cancel := context.WithCancel(t.Context())
+	cancel()
+	p.Settle(now) // returns
+}
+
 func TestFiltersCompareNumbers(t *testing.T) {
 	p := start(t, nil)
 	for id, value := range map[string]int{"few": 3, "many": 4} {

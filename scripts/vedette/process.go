@@ -97,9 +97,8 @@ func (o *order) carryOut(ctx context.Context, c *console, list []*clip) (int, er
 	if err != nil {
 		return exitFailed, err
 	}
-	s := &session{c: c, order: o, place: p, watcher: newWatcher(c)}
-	defer s.close()
-	s.follow(ctx)
+	s := newSession(ctx, c, o, p)
+	defer s.close(ctx)
 	return s.process(ctx, list), nil
 }
 
@@ -110,18 +109,32 @@ type session struct {
 	order   *order
 	watcher *watcher
 
-	mu    sync.Mutex
-	place *place
+	mu      sync.Mutex
+	place   *place
+	unwatch context.CancelFunc
 }
 
-// follow shows what happens, until ctx ends or the place is gone.
-func (s *session) follow(ctx context.Context) {
+// newSession begins a session, and shows what happens in it.
+func newSession(ctx context.Context, c *console, o *order, p *place) *session {
+	s := &session{c: c, order: o, place: p, watcher: newWatcher(c)}
+	ctx, s.unwatch = context.WithCancel(ctx)
+	s.watcher.begin(ctx, p.URL)
+	return s
+}
+
+// How long a place of our own may take to do what an answer left to be done.
+const settling = 3 * time.Second
+
+// close ends the session. A place of our own is stopped.
+func (s *session) close(ctx context.Context) {
 	p := s.current()
-	followed := make(chan struct{})
-	go func() {
-		_ = s.watcher.follow(ctx, p.URL, followed)
-	}()
-	<-followed
+	if p.own != nil {
+		ctx, cancel := context.WithTimeout(ctx, settling)
+		defer cancel()
+		p.own.runtime.Settle(ctx)
+	}
+	s.unwatch()
+	p.close()
 }
 
 func (s *session) current() *place {
@@ -144,19 +157,25 @@ func (s *session) replace(ctx context.Context, gone *place) error {
 		return err
 	}
 	s.place = p
-	go func() { _ = s.watcher.follow(ctx, p.URL, make(chan struct{})) }()
+	s.unwatch()
+	ctx, s.unwatch = context.WithCancel(ctx)
+	s.watcher.begin(ctx, p.URL)
 	return nil
 }
 
-func (s *session) close() { s.current().close() }
+// Clips that are processed at a time: many enough to keep a machine busy.
+const atATime = 16
 
 // process processes clips and prints the answers, each as soon as those before it are printed.
 func (s *session) process(ctx context.Context, list []*clip) int {
 	done := make([]chan struct{}, len(list))
+	places := make(chan struct{}, atATime)
 	for i, c := range list {
 		done[i] = make(chan struct{})
 		go func() {
 			defer close(done[i])
+			places <- struct{}{}
+			defer func() { <-places }()
 			c.err = s.one(ctx, c)
 		}()
 	}

@@ -39,9 +39,9 @@ func up(ctx context.Context, c *console, args []string) (int, error) {
 	if err != nil {
 		return exitFailed, err
 	}
-	s := &session{c: c, order: &o, place: p, watcher: newWatcher(c)}
-	defer s.close()
-	s.watcher.all = true
+	s := newSession(ctx, c, &o, p)
+	defer s.close(ctx)
+	s.watcher.watchAll()
 	whereabouts(c, p)
 	if p.own == nil {
 		c.say("It runs already, as process %d.", p.PID)
@@ -49,7 +49,6 @@ func up(ctx context.Context, c *console, args []string) (int, error) {
 			return exitDone, nil
 		}
 	}
-	s.follow(ctx)
 	code := exitDone
 	if len(list) > 0 {
 		code = s.process(ctx, list)

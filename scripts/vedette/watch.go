@@ -62,6 +62,20 @@ func (w *watcher) expect(name string, as ...string) *watched {
 	return clip
 }
 
+// watchAll makes the watcher tell of clips that nobody here waits for as well.
+func (w *watcher) watchAll() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.all = true
+}
+
+// begin follows a place, and returns when it listens.
+func (w *watcher) begin(ctx context.Context, place string) {
+	listening := make(chan struct{})
+	go func() { _ = w.follow(ctx, place, listening) }() // whoever waits for a clip asks the ledger as well
+	<-listening
+}
+
 // follow listens until ctx ends or the place is gone. It closes listening once it does, or never will.
 func (w *watcher) follow(ctx context.Context, place string, listening chan<- struct{}) error {
 	listen := sync.OnceFunc(func() { close(listening) })
