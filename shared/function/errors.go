@@ -63,7 +63,7 @@ func classify(err error) (status int, outcome string) {
 		return http.StatusRequestEntityTooLarge, "refused"
 	case is(err, unavailable) || away(err):
 		return http.StatusServiceUnavailable, "unavailable"
-	case is(err, busy):
+	case is(err, busy) || taken(err):
 		return http.StatusConflict, "busy"
 	case errors.Is(err, context.DeadlineExceeded):
 		return http.StatusGatewayTimeout, "timeout"
@@ -128,6 +128,12 @@ func is(err error, c class) bool {
 func away(err error) bool {
 	var e interface{ Unavailable() bool }
 	return errors.As(err, &e) && e.Unavailable()
+}
+
+// taken says whether an error of another package says of itself, by a method Busy() bool, that somebody else is at the work.
+func taken(err error) bool {
+	var e interface{ Busy() bool }
+	return errors.As(err, &e) && e.Busy()
 }
 
 type hinted struct {

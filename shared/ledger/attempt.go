@@ -20,6 +20,10 @@ const (
 // longer than most work.
 const youth = 20 * time.Second
 
+// fresh is how long an attempt passes for one that is at work for sure, by the store's clock: a duplicate that comes
+// meanwhile waits instead of doing the same work beside it. A crash costs as much time, once.
+const fresh = 5 * time.Second
+
 // Abandonment is the document of a step that is given up.
 type Abandonment struct {
 	Step   string `json:"step"`
@@ -72,6 +76,10 @@ func Run[T any](ctx context.Context, l *Ledger, s Step[T]) error {
 		return s.GivenUp(ctx, a)
 	}
 
+	if err := l.yield(ctx, s.Work, open); err != nil {
+		return err
+	}
+
 	var committed T
 	attempt := func() error {
 		closeAttempt, err := l.openAttempt(ctx, s.Work)
@@ -117,6 +125,31 @@ func (l *Ledger) overlook(ctx context.Context, w Work, open []Entry) error {
 	}
 	return nil
 }
+
+// yield fails while somebody is at the work already: what follows from it is sent by them, and by us when we come again.
+func (l *Ledger) yield(ctx context.Context, w Work, open []Entry) error {
+	if len(open) == 0 {
+		return nil
+	}
+	now, err := l.Now(ctx)
+	if err != nil {
+		return err
+	}
+	for _, attempt := range open {
+		if now.Sub(attempt.Modified) < fresh {
+			return &underWay{w}
+		}
+	}
+	return nil
+}
+
+// underWay says that somebody else is at the work, and that it is to be tried again later.
+type underWay struct{ work Work }
+
+func (e *underWay) Error() string { return fmt.Sprintf("somebody is at %v already", e.work) }
+
+// Busy has the event delivered again later.
+func (e *underWay) Busy() bool { return true }
 
 // undecided says that work may or may not be under way, and is to be tried again later.
 type undecided struct {

@@ -21,7 +21,8 @@
 // # A step
 //
 // [Run] is the protocol of every step: if the result is there, run the tail. Otherwise count the attempts that were
-// opened and never closed: those are what crashes leave (or a duplicate still at work). With two of them the work runs
+// opened and never closed: those are what crashes leave, or a duplicate still at work; for one that is fresh the event
+// waits a little. With two of them the work runs
 // alone in its process, so that an innocent neighbour does not die with it; with three it is given up, unless one of them
 // is so young that it may be a duplicate at work. Otherwise open an attempt, make the result, commit it, close the attempt,
 // run the tail. No leases, and no decision compares two clocks: times are the store's. What is given up may still be done,

@@ -343,8 +343,10 @@ func TestAttempts(t *testing.T) {
 		gone  bool
 	}{
 		{open: 0, made: true},
-		{open: 1, made: true},
-		{open: 2, made: true, alone: true},
+		{open: 1}, // somebody is at work
+		{open: 1, age: 6 * time.Second, made: true},
+		{open: 2}, // likewise
+		{open: 2, age: 6 * time.Second, made: true, alone: true},
 		{open: 3, age: time.Minute, gone: true},
 		{open: 3, age: time.Second}, // one of them may be at work
 	} {
@@ -371,8 +373,13 @@ func TestAttempts(t *testing.T) {
 			GivenUp: func(context.Context, ledger.Abandonment) error { gone = true; return nil },
 		})
 		undecided := c.open == 3 && !c.gone
-		if made != c.made || alone != c.alone || gone != c.gone || (err != nil) != undecided {
+		taken := !undecided && !c.made && !c.gone
+		if made != c.made || alone != c.alone || gone != c.gone || (err != nil) != (undecided || taken) {
 			t.Errorf("%d open for %v: made %t, alone %t, given up %t, %v", c.open, c.age, made, alone, gone, err)
+		}
+		var busy interface{ Busy() bool }
+		if taken && (!errors.As(err, &busy) || !busy.Busy()) {
+			t.Errorf("%v does not say that somebody else is at work", err)
 		}
 		var away interface{ Unavailable() bool }
 		if undecided && (!errors.As(err, &away) || !away.Unavailable()) {
