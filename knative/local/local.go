@@ -21,6 +21,7 @@ import (
 	"net/http"
 	"os"
 	"path"
+	"strconv"
 	"sync"
 	"time"
 
@@ -74,7 +75,7 @@ func Start(c Config) (*Runtime, error) {
 		return nil, fmt.Errorf("start the local runtime: %w", err)
 	}
 	r := &Runtime{
-		URL:      "http://" + c.Listener.Addr().String(),
+		URL:      "http://" + reachable(c.Listener.Addr()),
 		services: map[string]*service{},
 		feed:     &feed{},
 		starter:  newStarter(),
@@ -95,9 +96,10 @@ func Start(c Config) (*Runtime, error) {
 		return nil, fmt.Errorf("start the local runtime: %w", err)
 	}
 
-	// Nobody but this machine is meant to talk to the server; only headers are limited in time, since a delivery waits
-	// for its function.
-	r.server = &http.Server{Handler: r.handler(c.Topology), ReadHeaderTimeout: 30 * time.Second}
+	// Only headers are limited in time, since a delivery waits for its function. Pages of other sites that a browser on
+	// this machine shows have no business here.
+	guarded := http.NewCrossOriginProtection().Handler(r.handler(c.Topology))
+	r.server = &http.Server{Handler: guarded, ReadHeaderTimeout: 30 * time.Second}
 	go func() {
 		if err := r.server.Serve(c.Listener); !errors.Is(err, http.ErrServerClosed) {
 			c.Log.Error("the broker ended", "error", err)
@@ -110,6 +112,14 @@ func Start(c Config) (*Runtime, error) {
 	}
 	r.publishOrLog(c.Log)(events.Restarted("/vedette/local", time.Now())) // what was unfinished when the last one ended
 	return r, nil
+}
+
+// reachable is an address under which this machine reaches a listener, which may listen on all.
+func reachable(a net.Addr) string {
+	if tcp, ok := a.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
+		return net.JoinHostPort("127.0.0.1", strconv.Itoa(tcp.Port))
+	}
+	return a.String()
 }
 
 func (c *Config) complete() error {

@@ -7,15 +7,18 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"testing/fstest"
+	"testing/synctest"
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
+	sources "knative.dev/eventing/pkg/apis/sources/v1"
 
 	"vedette.dev/knative"
 )
@@ -381,6 +384,71 @@ func TestIngress(t *testing.T) {
 		t.Errorf("one event too many: %d", status)
 	}
 	p.fill(-mostWaiting)
+}
+
+// A page of another site cannot make a browser on this machine send events.
+func TestOtherSitesAreRefused(t *testing.T) {
+	p := start(t, nil)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.URL+"/test/default", strings.NewReader("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Sec-Fetch-Site", "cross-site")
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = answer.Body.Close()
+	if answer.StatusCode != http.StatusForbidden {
+		t.Errorf("status %d", answer.StatusCode)
+	}
+}
+
+// A function that answers too late is as good as one that fails.
+func TestTimeout(t *testing.T) {
+	p := start(t, nil)
+	p.services["first"].timeout = 20 * time.Millisecond
+	p.publish("late", "test.first", "wait")
+	if n := p.await(Failed, "late"); n.Status != http.StatusGatewayTimeout {
+		t.Errorf("told as %d %q", n.Status, n.Text)
+	}
+}
+
+func TestListensOnAll(t *testing.T) {
+	listener, err := net.Listen("tcp", "0.0.0.0:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, func(c *Config) { c.Listener = listener })
+	if !strings.HasPrefix(p.URL, "http://127.0.0.1:") {
+		t.Errorf("URL %s", p.URL)
+	}
+	p.publish("1", "test.first", "emit")
+	p.await(Delivered, "1-emitted")
+}
+
+// The clock does what a PingSource does: here every other minute, in the time of the test's own.
+func TestClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		clock := &sources.PingSource{}
+		clock.Namespace, clock.Name = "vedette", "clock"
+		clock.Spec.Schedule, clock.Spec.Timezone = "*/2 * * * *", "Europe/Berlin"
+		ctx, cancel := context.WithCancel(t.Context())
+		var times []time.Time
+		began := time.Now()
+		go tick(ctx, clock, func(e event.Event) {
+			if err := e.Validate(); err != nil || e.Type() != "dev.knative.sources.ping" || e.Source() != "/apis/v1/namespaces/vedette/pingsources/clock" {
+				t.Errorf("%v: %v", e, err)
+			}
+			times = append(times, e.Time())
+		})
+		time.Sleep(7 * time.Minute)
+		cancel()
+		synctest.Wait()
+		if len(times) != 3 || times[0].Sub(began) != 2*time.Minute || times[2].Sub(times[0]) != 4*time.Minute {
+			t.Errorf("ticks at %v, begun at %v", times, began)
+		}
+	})
 }
 
 func TestPlainCall(t *testing.T) {

@@ -168,8 +168,8 @@ func (c *clip) replay(ctx context.Context, p *place) error {
 // How often the ledger is asked when nobody tells us that something happened.
 const askEvery = time.Second
 
-// await waits for the clip's report.
-func (c *clip) await(ctx context.Context, p *place, w *watched) error {
+// await waits for the clip's report, unless the place is gone before.
+func (c *clip) await(ctx context.Context, p *place, gone <-chan struct{}, w *watched) error {
 	for {
 		report, err := p.ledger.Report(ctx, c.id, c.run)
 		switch {
@@ -189,6 +189,8 @@ func (c *clip) await(ctx context.Context, p *place, w *watched) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-gone:
+			return errNobody
 		case <-w.wake:
 		case <-time.After(askEvery):
 		}

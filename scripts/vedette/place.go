@@ -80,6 +80,7 @@ func find(ctx context.Context, c *console, s settings) (*place, error) {
 			return nil, err
 		}
 		if lock != nil {
+			h.forget() // who was killed could not
 			p, err := start(ctx, c, h, lock, s)
 			if err != nil {
 				_ = lock.Close()
@@ -296,6 +297,14 @@ func (p *place) close() {
 	if p.own != nil {
 		p.own.stop()
 	}
+}
+
+// ended is closed when our S3 server is.
+func (o *own) ended() <-chan struct{} {
+	if o.s3 == nil {
+		return nil
+	}
+	return o.s3.Done()
 }
 
 func (o *own) stop() {

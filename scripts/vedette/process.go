@@ -111,6 +111,7 @@ type session struct {
 
 	mu      sync.Mutex
 	place   *place
+	gone    <-chan struct{} // closed when the place is
 	unwatch context.CancelFunc
 }
 
@@ -118,7 +119,7 @@ type session struct {
 func newSession(ctx context.Context, c *console, o *order, p *place) *session {
 	s := &session{c: c, order: o, place: p, watcher: newWatcher(c)}
 	ctx, s.unwatch = context.WithCancel(ctx)
-	s.watcher.begin(ctx, p.URL)
+	s.gone = s.watcher.begin(ctx, p.URL)
 	return s
 }
 
@@ -127,7 +128,7 @@ const settling = 3 * time.Second
 
 // close ends the session. A place of our own is stopped.
 func (s *session) close(ctx context.Context) {
-	p := s.current()
+	p, _ := s.current()
 	if p.own != nil {
 		ctx, cancel := context.WithTimeout(ctx, settling)
 		defer cancel()
@@ -137,10 +138,10 @@ func (s *session) close(ctx context.Context) {
 	p.close()
 }
 
-func (s *session) current() *place {
+func (s *session) current() (p *place, gone <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.place
+	return s.place, s.gone
 }
 
 // replace finds another place after one went away.
@@ -159,7 +160,7 @@ func (s *session) replace(ctx context.Context, gone *place) error {
 	s.place = p
 	s.unwatch()
 	ctx, s.unwatch = context.WithCancel(ctx)
-	s.watcher.begin(ctx, p.URL)
+	s.gone = s.watcher.begin(ctx, p.URL)
 	return nil
 }
 
@@ -200,13 +201,16 @@ func (s *session) process(ctx context.Context, list []*clip) int {
 // one processes one clip.
 func (s *session) one(ctx context.Context, c *clip) error {
 	for {
-		p := s.current()
+		p, gone := s.current()
+		if p.own != nil {
+			gone = nil // it lives as long as we do
+		}
 		err := c.begin(ctx, p, s.order.again && c.run < 2) // a new run that was begun is not begun again
 		if err == nil {
 			if c.known {
 				s.c.say("%s is known: processed before, as run %d (--again processes it once more)", c.name, c.run)
 			}
-			err = c.await(ctx, p, s.watcher.expect(c.name, c.id, c.key))
+			err = c.await(ctx, p, gone, s.watcher.expect(c.name, c.id, c.key))
 		}
 		away, isStore := errors.AsType[*store.Error](err)
 		switch {

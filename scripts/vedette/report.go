@@ -143,7 +143,8 @@ func parts(r findings.Report) map[string]string {
 }
 
 func (s *session) fetch(ctx context.Context, key, file string) error {
-	return s.current().fetch(ctx, key, file)
+	p, _ := s.current()
+	return p.fetch(ctx, key, file)
 }
 
 // fetch copies an object of the ledger into a file.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -60,9 +61,13 @@ func up(ctx context.Context, c *console, args []string) (int, error) {
 		return code, nil
 	}
 	c.say("\nPut clips into the bucket and watch; Ctrl-C ends.")
-	<-ctx.Done()
-	c.say("stopping")
-	return exitDone, nil
+	select {
+	case <-ctx.Done():
+		c.say("stopping")
+		return exitDone, nil
+	case <-p.own.ended():
+		return exitFailed, errors.New("the S3 server ended by itself")
+	}
 }
 
 // usually is the address that was asked for, or else the usual one as long as nobody has it.
@@ -92,7 +97,7 @@ func whereabouts(c *console, p *place) {
 
 // pointTo says where the results of a clip are.
 func (s *session) pointTo(c *clip) {
-	p := s.current()
+	p, _ := s.current()
 	m := c.report.Media
 	if c.err != nil || m == nil {
 		return

@@ -69,11 +69,15 @@ func (w *watcher) watchAll() {
 	w.all = true
 }
 
-// begin follows a place, and returns when it listens.
-func (w *watcher) begin(ctx context.Context, place string) {
-	listening := make(chan struct{})
-	go func() { _ = w.follow(ctx, place, listening) }() // whoever waits for a clip asks the ledger as well
+// begin follows a place, and returns when it listens. What it returns is closed when the place is gone.
+func (w *watcher) begin(ctx context.Context, place string) (gone <-chan struct{}) {
+	listening, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = w.follow(ctx, place, listening) // however it ended, there is nothing more to hear
+	}()
 	<-listening
+	return ended
 }
 
 // follow listens until ctx ends or the place is gone. It closes listening once it does, or never will.

@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -75,7 +76,7 @@ func Start(c Config) (*Server, error) {
 	}
 	root := auth.Account{Access: c.AccessKey, Secret: c.SecretKey, Role: auth.RoleAdmin}
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &Server{Endpoint: "http://" + c.Listen, stop: cancel, done: make(chan struct{})}
+	s := &Server{Endpoint: "http://" + reachable(c.Listen), stop: cancel, done: make(chan struct{})}
 	go func() {
 		defer close(s.done)
 		s.err = embedgw.RunVersityGW(ctx, &watched{Posix: store, uploaded: c.Uploaded}, &embedgw.Config{
@@ -97,6 +98,15 @@ func Start(c Config) (*Server, error) {
 		return nil, fmt.Errorf("start S3 on %s: %w", c.Listen, err)
 	}
 	return s, nil
+}
+
+// reachable is an address under which this machine reaches who listens on another, which may be all.
+func reachable(listen string) string {
+	host, port, err := net.SplitHostPort(listen)
+	if ip := net.ParseIP(host); err == nil && (host == "" || ip != nil && ip.IsUnspecified()) {
+		return net.JoinHostPort("127.0.0.1", port)
+	}
+	return listen
 }
 
 // Close stops the server: requests under way may end.

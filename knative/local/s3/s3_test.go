@@ -143,6 +143,16 @@ func TestServer(t *testing.T) {
 	}
 }
 
+func TestReachable(t *testing.T) {
+	for listen, want := range map[string]string{
+		"127.0.0.1:1": "127.0.0.1:1", ":2": "127.0.0.1:2", "0.0.0.0:3": "127.0.0.1:3", "[::]:4": "127.0.0.1:4", "store:5": "store:5",
+	} {
+		if got := reachable(listen); got != want {
+			t.Errorf("%s: %s, want %s", listen, got, want)
+		}
+	}
+}
+
 func TestStartRefusesRelativeFolder(t *testing.T) {
 	if _, err := Start(Config{Folder: "data"}); err == nil {
 		t.Error("started")
