@@ -119,6 +119,9 @@ func (c *clip) announce(ctx context.Context, p *place) error {
 
 // begin sees to it that the clip is being processed, or is done with already.
 func (c *clip) begin(ctx context.Context, p *place, again bool) error {
+	if c.run > 1 {
+		return nil // begun already: whoever runs Vedette now goes on with it
+	}
 	c.run = 1
 	if c.file == "" {
 		known, err := one(ctx, p.ledger, c.id)

@@ -204,8 +204,9 @@ func (p *place) resume(ctx context.Context, c *console) error {
 		return err
 	}
 	c.say("going on with %s that %s under way", count(len(under), "clip"), were(len(under)))
+	before := now.Add(time.Second) // stores tell whole seconds
 	for _, r := range under {
-		if _, err := join.Resume(ctx, p.ledger, publisher{p.own.runtime}, "vedette", r, now); err != nil {
+		if _, err := join.Resume(ctx, p.ledger, publisher{p.own.runtime}, "vedette", r, before); err != nil {
 			c.warn("clip %s: %v", r.Clip, err) // reconcile will look after it
 		}
 	}

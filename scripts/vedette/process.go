@@ -86,7 +86,7 @@ func openClips(files []string, camera string) ([]*clip, error) {
 	return list, nil
 }
 
-// carryOut processes clips, all at a time, and answers in their order.
+// carryOut processes clips in the Vedette that runs, or in one that it starts for them.
 func (o *order) carryOut(ctx context.Context, c *console, list []*clip) (int, error) {
 	if o.limit > 0 {
 		var cancel context.CancelFunc
@@ -205,7 +205,7 @@ func (s *session) one(ctx context.Context, c *clip) error {
 		if p.own != nil {
 			gone = nil // it lives as long as we do
 		}
-		err := c.begin(ctx, p, s.order.again && c.run < 2) // a new run that was begun is not begun again
+		err := c.begin(ctx, p, s.order.again)
 		if err == nil {
 			if c.known {
 				s.c.say("%s is known: processed before, as run %d (--again processes it once more)", c.name, c.run)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -244,30 +243,42 @@ func TestUpWithSample(t *testing.T) {
 // A Vedette that is killed takes its functions with it, and nothing is lost: whoever waits goes on by themselves.
 func TestKilled(t *testing.T) {
 	m := newMachine(t)
-	up := m.up()
-	waiting := m.start("process", "--json", m.clip("held.mp4", "held"))
-	m.eventually(waiting, func() bool { return m.attempted("split") })
+	clip := m.clip("held.mp4", "held")
+	m.kill(1, "process", "--json", clip)
+	m.kill(2, "process", "--json", "--again", clip)
+}
 
-	functions := children(t, up.Process.Pid)
+// kill kills a Vedette while a command waits for a run of a clip, and sees how the command ends.
+func (m *machine) kill(run int, command ...string) {
+	m.t.Helper()
+	let := filepath.Join(m.data, "go")
+	if err := os.RemoveAll(let); err != nil {
+		m.t.Fatal(err)
+	}
+	up := m.up()
+	waiting := m.start(command...)
+	m.eventually(waiting, func() bool { return strings.Contains(up.err.String(), "is a clip") })
+	functions := children(m.t, up.Process.Pid)
 	if len(functions) == 0 {
-		t.Fatal("no function runs")
+		m.t.Fatal("no function runs")
 	}
 	if err := up.Process.Kill(); err != nil {
-		t.Fatal(err)
+		m.t.Fatal(err)
 	}
 	up.end()
 	m.eventually(up, func() bool { return !slices.ContainsFunc(functions, lives) })
-	if err := os.WriteFile(filepath.Join(m.data, "go"), nil, 0o600); err != nil {
-		t.Fatal(err)
+
+	if err := os.WriteFile(let, nil, 0o600); err != nil {
+		m.t.Fatal(err)
 	}
 	if code := waiting.end(); code != exitDone {
-		t.Fatalf("exit %d\n%s%s", code, waiting.out, waiting.err)
+		m.t.Fatalf("exit %d\n%s%s", code, waiting.out, waiting.err)
 	}
-	if r := reports(t, waiting.out.String()); len(r) != 1 || r[0].Status != "completed" {
-		t.Errorf("%s", waiting.out)
+	if r := reports(m.t, waiting.out.String()); len(r) != 1 || r[0].Status != "completed" || r[0].Run != run {
+		m.t.Errorf("%s", waiting.out)
 	}
 	if said := waiting.err.String(); !strings.Contains(said, "going on without it") {
-		t.Errorf("%s", said)
+		m.t.Errorf("%s", said)
 	}
 }
 
@@ -293,12 +304,6 @@ func TestDoctor(t *testing.T) {
 	if stdout, _ := m.run(exitFailed, "doctor"); !strings.Contains(stdout, "make build") {
 		t.Errorf("without a program: %s", stdout)
 	}
-}
-
-// attempted says whether a function has been asked for something.
-func (m *machine) attempted(function string) bool {
-	text, err := os.ReadFile(filepath.Join(m.data, "logs", function+".log"))
-	return err == nil && bytes.Contains(text, []byte("ready"))
 }
 
 // children are the processes that a process started.
