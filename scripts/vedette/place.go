@@ -55,6 +55,7 @@ type own struct {
 type settings struct {
 	listen  string // host:port of the broker; "" is any free port of 127.0.0.1
 	s3      string // host:port of the S3 server; likewise
+	look    bool   // only the store is wanted: nothing is to be processed
 	verbose bool   // functions' logs to standard error as well
 }
 
@@ -128,21 +129,12 @@ func newPlace(a address) (*place, error) {
 
 // start runs Vedette in this process: the S3 server, unless the store is elsewhere, then the broker.
 func start(ctx context.Context, c *console, h home, lock *os.File, s settings) (p *place, err error) {
-	topology, err := knative.Load(knative.Files)
-	if err != nil {
-		return nil, err
-	}
-	programs, err := programs(topology)
-	if err != nil {
-		return nil, err
-	}
 	o := &own{home: h, lock: lock, verbose: s.verbose}
 	defer func() {
 		if err != nil {
 			o.stop()
 		}
 	}()
-
 	var runtime atomic.Pointer[local.Runtime]
 	a := address{PID: os.Getpid()}
 	if a.Store, err = o.serveStore(s, func(u s3.Upload) {
@@ -157,13 +149,30 @@ func start(ctx context.Context, c *console, h home, lock *os.File, s settings) (
 	if p, err = newPlace(a); err != nil {
 		return nil, err
 	}
-	if err := p.store.Ready(ctx); err != nil {
+	p.own = o
+	if err := p.store.Ready(ctx); err != nil || s.look {
+		return p, err
+	}
+	if o.runtime, err = o.run(c, s, a.Store); err != nil {
 		return nil, err
 	}
+	runtime.Store(o.runtime)
+	p.URL = o.runtime.URL
+	if err := h.write(p.address); err != nil {
+		return nil, err
+	}
+	return p, p.resume(ctx, c)
+}
 
-	listener, err := net.Listen("tcp", orFree(s.listen))
+// run runs the topology on a store.
+func (o *own) run(c *console, s settings, where store.Config) (*local.Runtime, error) {
+	topology, err := knative.Load(knative.Files)
 	if err != nil {
-		return nil, fmt.Errorf("listen for events (--listen): %w", err)
+		return nil, err
+	}
+	folder, err := programs(topology)
+	if err != nil {
+		return nil, err
 	}
 	outputs := map[string]io.Writer{}
 	for _, name := range append(names(topology), "vedette") {
@@ -171,25 +180,20 @@ func start(ctx context.Context, c *console, h home, lock *os.File, s settings) (
 			return nil, fmt.Errorf("the log of %s: %w", name, err)
 		}
 	}
-	o.runtime, err = local.Start(local.Config{
+	listener, err := net.Listen("tcp", orFree(s.listen))
+	if err != nil {
+		return nil, fmt.Errorf("listen for events (--listen): %w", err)
+	}
+	return local.Start(local.Config{
 		Topology:    topology,
-		Program:     func(function string) string { return filepath.Join(programs, function) },
+		Program:     func(function string) string { return filepath.Join(folder, function) },
 		Environment: environment(),
-		Secrets:     map[string]map[string]string{secret: variables(a.Store)},
+		Secrets:     map[string]map[string]string{secret: variables(where)},
 		Listener:    listener,
 		Grace:       drain + closing,
 		Output:      func(function string) io.Writer { return outputs[function] },
 		Log:         slog.New(slog.NewTextHandler(outputs["vedette"], nil)),
 	})
-	if err != nil {
-		return nil, err
-	}
-	runtime.Store(o.runtime)
-	p.URL, p.own = o.runtime.URL, o
-	if err := h.write(p.address); err != nil {
-		return nil, err
-	}
-	return p, p.resume(ctx, c)
 }
 
 // resume sends what was under way when the last Vedette ended: its broker kept its events in memory, so none can still be

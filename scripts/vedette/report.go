@@ -171,7 +171,7 @@ func clips(ctx context.Context, c *console, args []string) (int, error) {
 	if rest, err := f.parse(args); err != nil || len(rest) > 0 {
 		return f.misusedOr(err, "clips takes no arguments")
 	}
-	p, err := find(ctx, c, settings{})
+	p, err := find(ctx, c, settings{look: true})
 	if err != nil {
 		return exitFailed, err
 	}
@@ -273,7 +273,7 @@ func report(ctx context.Context, c *console, args []string) (int, error) {
 	if err != nil || len(ids) != 1 {
 		return f.misusedOr(err, "report needs the id of one clip")
 	}
-	p, err := find(ctx, c, settings{})
+	p, err := find(ctx, c, settings{look: true})
 	if err != nil {
 		return exitFailed, err
 	}
