@@ -237,7 +237,11 @@ func (a *assembly) completed(ctx context.Context, noVideo string) (findings.Repo
 			return r, err
 		}
 	} else {
-		m.Note = note(m.Note, fmt.Sprintf("browsers do not play the original (%s): `vedette proxy` makes one that they play", a.progress.Parts[0].Codec))
+		codecs := a.progress.Parts[0].Codec
+		if audio := a.progress.Parts[0].Audio; audio != "" {
+			codecs += " with " + audio
+		}
+		m.Note = note(m.Note, fmt.Sprintf("browsers do not play the original (%s): `vedette proxy` makes one that they play", codecs))
 	}
 	if noVideo == "" {
 		if err := a.video(ctx, m); err != nil {
