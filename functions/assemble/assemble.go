@@ -310,7 +310,12 @@ func (f *Function) join(ctx context.Context, clip string, parts []ledger.Source)
 	if err := f.Joiner.Join(ctx, path, parts); err != nil {
 		return findings.Ref{}, fmt.Errorf("join %d videos: %w", len(parts), err)
 	}
-	return f.Ledger.SideFile(ctx, clip, "mp4", "video/mp4", path)
+	joined, err := os.Open(path)
+	if err != nil {
+		return findings.Ref{}, fmt.Errorf("open the joined video: %w", err)
+	}
+	defer func() { _ = joined.Close() }()
+	return f.Ledger.SideStream(ctx, clip, "mp4", "video/mp4", joined)
 }
 
 // timed stores the findings by time, for players: each track of the clip with where it was when.

@@ -190,7 +190,8 @@ func (c *cuts) Next() (split.Cut, error) {
 	}
 	c.next++
 	time.Sleep(time.Nanosecond) // a part is full once any time has passed
-	return split.Cut{StartUS: int64(i) * 1e6, EndUS: int64(i+1) * 1e6, Container: "mov", Header: 1, Body: fmt.Appendf(nil, "%c%d", c.scene[i], i)}, nil
+	body := source{bytes.NewReader(fmt.Appendf(nil, "%c%d", c.scene[i], i))}
+	return split.Cut{StartUS: int64(i) * 1e6, EndUS: int64(i+1) * 1e6, Container: "mov", Header: 1, Body: body}, nil
 }
 
 // decoder opens the video of a segment.

@@ -70,7 +70,7 @@ type Cut struct {
 	StartUS, EndUS int64
 	Container      string // FFmpeg's name of it
 	Header         int64  // bytes before the first fragment, 0 if it is not MP4
-	Body           []byte
+	Body           ledger.Source // to be closed by who takes the cut
 }
 
 // Rejection says that a clip is at fault, not the work on it.
@@ -172,6 +172,7 @@ func (f *Function) plan(ctx context.Context, run events.OfRun, part int) (ledger
 		}
 		// A part ends before a segment, not after one, so that no part is empty: whether the clip goes on is known.
 		if len(p.Segments) > 0 && time.Duration(watch.Cost().WallSeconds*float64(time.Second)) > f.Part {
+			_ = cut.Body.Close() // the next part cuts it again
 			break
 		}
 		segment, err := f.store(ctx, run.Clip, p.First+len(p.Segments), cut)
@@ -220,7 +221,9 @@ var mediaTypes = map[string]string{ //nolint:gochecknoglobals // a constant, but
 }
 
 func (f *Function) store(ctx context.Context, clip string, index int, cut Cut) (ledger.Segment, error) {
-	ref, err := f.Ledger.Side(ctx, clip, cut.Container, mediaTypes[cut.Container], cut.Body)
+	defer func() { _ = cut.Body.Close() }()
+	body := io.NewSectionReader(cut.Body, 0, cut.Body.Size())
+	ref, err := f.Ledger.SideStream(ctx, clip, cut.Container, mediaTypes[cut.Container], body)
 	if err != nil {
 		return ledger.Segment{}, err
 	}

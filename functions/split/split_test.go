@@ -60,7 +60,7 @@ func (c *cutting) Next() (Cut, error) {
 	time.Sleep(c.slow)
 	i := int64(c.next)
 	c.next++
-	return Cut{StartUS: i * 10 * second, EndUS: (i + 1) * 10 * second, Container: "mp4", Header: 10, Body: fmt.Append(nil, "segment ", i)}, nil
+	return Cut{StartUS: i * 10 * second, EndUS: (i + 1) * 10 * second, Container: "mp4", Header: 10, Body: reel{bytes.NewReader(fmt.Append(nil, "segment ", i))}}, nil
 }
 
 func cmpOr(a, b error) error {

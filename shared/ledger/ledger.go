@@ -55,7 +55,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"os"
 	"path"
 	"strconv"
 	"strings"
@@ -224,25 +223,20 @@ func (l *Ledger) Side(ctx context.Context, clip, ending, mediaType string, body 
 	return findings.Ref{Key: key, Size: int64(len(body)), SHA256: digest, Type: mediaType}, nil
 }
 
-// SideFile stores a file as a side object of a clip, whatever its size.
-func (l *Ledger) SideFile(ctx context.Context, clip, ending, mediaType, file string) (findings.Ref, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return findings.Ref{}, fmt.Errorf("store a side object: %w", err)
-	}
-	defer func() { _ = f.Close() }()
+// SideStream stores a side object of any size, which is read twice and never whole in memory.
+func (l *Ledger) SideStream(ctx context.Context, clip, ending, mediaType string, body io.ReadSeeker) (findings.Ref, error) {
 	h := sha256.New()
-	size, err := io.Copy(h, f)
+	size, err := io.Copy(h, body)
 	if err == nil {
-		_, err = f.Seek(0, io.SeekStart)
+		_, err = body.Seek(0, io.SeekStart)
 	}
 	if err != nil {
-		return findings.Ref{}, fmt.Errorf("store a side object: %w", err)
+		return findings.Ref{}, fmt.Errorf("read a side object of clip %s: %w", clip, err)
 	}
 	digest := hex.EncodeToString(h.Sum(nil))
 	key := path.Join(clip, "side", digest+"."+ending)
 	// In parts there is no condition, and none is needed: whoever was first wrote the same bytes.
-	if err := l.bucket.Stream(ctx, key, f, size, mediaType); err != nil {
+	if err := l.bucket.Stream(ctx, key, body, size, mediaType); err != nil {
 		return findings.Ref{}, fmt.Errorf("store side object %s: %w", key, err)
 	}
 	return findings.Ref{Key: key, Size: size, SHA256: digest, Type: mediaType}, nil

@@ -60,9 +60,15 @@ func (c cuts) Next() (split.Cut, error) {
 	if err != nil {
 		return split.Cut{}, blame(err)
 	}
-	defer s.Close()
-	body, err := s.Bytes()
-	return split.Cut{StartUS: s.Start, EndUS: s.End, Container: s.Container, Header: s.Header, Body: body}, err
+	return split.Cut{StartUS: s.Start, EndUS: s.End, Container: s.Container, Header: s.Header, Body: segment{s}}, nil
+}
+
+// segment is a segment's file, in memory or, if it is long, on disk until it is closed.
+type segment struct{ *media.Segment }
+
+func (s segment) Close() error {
+	s.Segment.Close()
+	return nil
 }
 
 // tagged is when a clip was taken, by its container's tags: Apple's has the time zone, the other is UTC.
