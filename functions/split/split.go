@@ -68,8 +68,8 @@ type About struct {
 // Cut is a segment as it comes from the clip.
 type Cut struct {
 	StartUS, EndUS int64
-	Container      string // FFmpeg's name of it
-	Header         int64  // bytes before the first fragment, 0 if it is not MP4
+	Container      string        // FFmpeg's name of it
+	Header         int64         // bytes before the first fragment, 0 if it is not MP4
 	Body           ledger.Source // to be closed by who takes the cut
 }
 
