@@ -89,10 +89,7 @@ func (a *assembly) advance(ctx context.Context) error {
 	if err != nil || !a.progress.Whole() || numbered < len(a.progress.Segments) {
 		return err
 	}
-	if err := a.load(ctx); err != nil {
-		return err
-	}
-	report, err := ledger.Commit(ctx, a.Ledger, ledger.RunKey(a.clip.ID, a.run, findings.StatusAnalyzed+".json"), a.report())
+	report, err := a.analyzed(ctx)
 	if err != nil {
 		return err
 	}
@@ -162,8 +159,25 @@ func (a *assembly) objectsOf(ctx context.Context, segment int) (*findings.Object
 	return &o, a.Ledger.Read(ctx, ledger.Work{Clip: a.at.Clip, Run: a.run, Segment: segment, Step: findings.Detect}.Key(), &o)
 }
 
-// load reads every finding of the run.
+// analyzed is the report as it was committed when every segment was analyzed: now, or by an event before. The findings
+// themselves are read only once for it, not with every segment that is encoded.
+func (a *assembly) analyzed(ctx context.Context) (report findings.Report, err error) {
+	key := ledger.RunKey(a.clip.ID, a.run, findings.StatusAnalyzed+".json")
+	if slices.Contains(a.progress.Answers, findings.StatusAnalyzed) {
+		err = a.Ledger.Read(ctx, key, &report)
+		return report, err
+	}
+	if err := a.load(ctx); err != nil {
+		return report, err
+	}
+	return ledger.Commit(ctx, a.Ledger, key, a.report())
+}
+
+// load reads every finding of the run, once.
 func (a *assembly) load(ctx context.Context) error {
+	if a.decoded != nil {
+		return nil
+	}
 	a.decoded, a.objects = map[int]findings.Decoded{}, map[int]findings.Objects{}
 	a.numbered, a.encoded = map[int]findings.Numbered{}, map[int]findings.Encoded{}
 	for _, s := range a.progress.Segments {
@@ -221,6 +235,9 @@ func (a *assembly) finish(ctx context.Context, r findings.Report) error {
 // completed is the report with its media. With a reason for none, the video is left out.
 func (a *assembly) completed(ctx context.Context, noVideo string) (findings.Report, error) {
 	watch := function.Start()
+	if err := a.load(ctx); err != nil {
+		return findings.Report{}, err
+	}
 	r := a.report()
 	if r.Status == findings.StatusAnalyzed {
 		r.Status = findings.StatusCompleted
@@ -257,12 +274,7 @@ func (a *assembly) completed(ctx context.Context, noVideo string) (findings.Repo
 
 // video joins the encoded segments, if there are any.
 func (a *assembly) video(ctx context.Context, m *findings.Media) error {
-	var parts []ledger.Source
-	defer func() {
-		for _, p := range parts {
-			p.Close()
-		}
-	}()
+	var parts []findings.Ref
 	at := int64(0)
 	missing := 0
 	for _, s := range a.progress.Segments {
@@ -275,11 +287,7 @@ func (a *assembly) video(ctx context.Context, m *findings.Media) error {
 			continue
 		}
 		for _, v := range e.Videos {
-			p, err := a.Media.Open(ctx, v.Media)
-			if err != nil {
-				return fmt.Errorf("open a video of segment %d: %w", s.Index, err)
-			}
-			parts = append(parts, p)
+			parts = append(parts, v.Media)
 			m.Spans = append(m.Spans, findings.Span{At: seconds(at), Start: seconds(v.StartUS), End: seconds(v.EndUS)})
 			at += v.EndUS - v.StartUS
 		}
@@ -300,7 +308,20 @@ func (a *assembly) video(ctx context.Context, m *findings.Media) error {
 
 // join joins videos into a side object. It goes by way of a file: an MP4's index comes to its front when all is written,
 // and a long video is larger than memory.
-func (f *Function) join(ctx context.Context, clip string, parts []ledger.Source) (findings.Ref, error) {
+func (f *Function) join(ctx context.Context, clip string, videos []findings.Ref) (findings.Ref, error) {
+	var parts []ledger.Source
+	defer func() {
+		for _, p := range parts {
+			_ = p.Close()
+		}
+	}()
+	for _, v := range videos {
+		p, err := f.Media.Open(ctx, v)
+		if err != nil {
+			return findings.Ref{}, fmt.Errorf("open a video to be joined: %w", err)
+		}
+		parts = append(parts, p)
+	}
 	dir, err := os.MkdirTemp("", "join")
 	if err != nil {
 		return findings.Ref{}, fmt.Errorf("a folder to join in: %w", err)
@@ -336,9 +357,10 @@ func (a *assembly) timed(ctx context.Context, r findings.Report) (string, error)
 		at[t.ID] = len(tracks)
 		tracks = append(tracks, track{ID: t.ID, Object: t.Object})
 	}
+	resolve := a.resolver()
 	for _, s := range a.progress.Segments {
 		for _, t := range a.objects[s.Index].Tracks {
-			i, told := at[a.numbered[s.Index].Numbers[t.ID]]
+			i, told := at[resolve(a.numbered[s.Index].Numbers[t.ID])]
 			if !told {
 				continue
 			}

@@ -38,12 +38,7 @@ func (f *Function) joinProxy(ctx context.Context, r events.OfRun) (findings.Prox
 	if err != nil {
 		return findings.Proxied{}, err
 	}
-	var parts []ledger.Source
-	defer func() {
-		for _, p := range parts {
-			_ = p.Close()
-		}
-	}()
+	var parts []findings.Ref
 	for _, s := range progress.Segments {
 		var encoded findings.Encoded
 		work := ledger.Work{Clip: r.Clip, Run: r.Run, Segment: s.Index, Step: findings.Proxy}
@@ -51,11 +46,7 @@ func (f *Function) joinProxy(ctx context.Context, r events.OfRun) (findings.Prox
 			return findings.Proxied{}, err
 		}
 		for _, v := range encoded.Videos {
-			p, err := f.Media.Open(ctx, v.Media)
-			if err != nil {
-				return findings.Proxied{}, fmt.Errorf("open segment %d of the proxy: %w", s.Index, err)
-			}
-			parts = append(parts, p)
+			parts = append(parts, v.Media)
 		}
 	}
 	ref, err := f.join(ctx, r.Clip, parts)

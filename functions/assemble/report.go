@@ -64,18 +64,23 @@ func (w whole) report() findings.Report {
 // clocks are set by hand or by NTP, and nobody tells which.
 const containerSure = 60
 
-// tracks joins the tracks of the segments by their numbers; those that were never confirmed are left out.
-func (w whole) tracks() []findings.ReportedTrack {
+// resolver gives the number that a track has in the end, of one that it had before it was confirmed.
+func (w whole) resolver() func(number int) int {
 	confirmed := map[int]int{}
 	for _, n := range w.numbered {
 		maps.Copy(confirmed, n.Confirmed)
 	}
-	resolve := func(number int) int {
+	return func(number int) int {
 		if later, ok := confirmed[number]; ok {
 			return later
 		}
 		return number
 	}
+}
+
+// tracks joins the tracks of the segments by their numbers; those that were never confirmed are left out.
+func (w whole) tracks() []findings.ReportedTrack {
+	resolve := w.resolver()
 	found := map[int]*findings.ReportedTrack{}
 	best := map[int]float64{} // quality of the face that is told
 	look := map[int]float64{} // score of the crop that is told

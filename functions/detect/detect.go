@@ -31,14 +31,14 @@ const (
 
 // Config is what the environment decides.
 type Config struct {
-	Batch       int     `env:"VEDETTE_BATCH" default:"8" min:"1" max:"64" doc:"frames given to a network at once; on a processor the one for faces takes them one by one"`
-	Threads     int     `env:"VEDETTE_THREADS" default:"1" min:"0" max:"64" doc:"threads of a network on the processor; 0 is as many as there are cores"`
-	Device      string  `env:"VEDETTE_DEVICE" default:"auto" oneof:"cpu,cuda,auto" doc:"where networks run"`
-	Library     string  `env:"VEDETTE_ONNXRUNTIME" doc:"path of libonnxruntime.so; the loader's own search if not set"`
-	PersonArea  int     `env:"VEDETTE_PERSON_AREA" default:"173056" min:"16384" max:"8294400" doc:"largest input of the person network, px; more finds smaller people and costs in proportion"`
-	FaceArea    int     `env:"VEDETTE_FACE_AREA" default:"522240" min:"16384" max:"8294400" doc:"largest input of the face network, px; more finds smaller faces and costs in proportion"`
-	FaceWidth   float64 `env:"VEDETTE_FACE_WIDTH" default:"20" min:"8" max:"200" doc:"width of the smallest faces to be found, px at the network's input"`
-	PhotoPixels int     `env:"VEDETTE_PHOTO_SIDE" default:"4096" min:"64" max:"8192" doc:"largest side at which a photo is looked at, px"`
+	Batch      int     `env:"VEDETTE_BATCH" default:"8" min:"1" max:"64" doc:"frames given to a network at once; on a processor the one for faces takes them one by one"`
+	Threads    int     `env:"VEDETTE_THREADS" default:"1" min:"0" max:"64" doc:"threads of a network on the processor; 0 is as many as there are cores"`
+	Device     string  `env:"VEDETTE_DEVICE" default:"auto" oneof:"cpu,cuda,auto" doc:"where networks run"`
+	Library    string  `env:"VEDETTE_ONNXRUNTIME" doc:"path of libonnxruntime.so; the loader's own search if not set"`
+	PersonArea int     `env:"VEDETTE_PERSON_AREA" default:"173056" min:"16384" max:"8294400" doc:"largest input of the person network, px; more finds smaller people and costs in proportion"`
+	FaceArea   int     `env:"VEDETTE_FACE_AREA" default:"522240" min:"16384" max:"8294400" doc:"largest input of the face network, px; more finds smaller faces and costs in proportion"`
+	FaceWidth  float64 `env:"VEDETTE_FACE_WIDTH" default:"20" min:"8" max:"200" doc:"width of the smallest faces to be found, px at the network's input"`
+	PhotoSide  int     `env:"VEDETTE_PHOTO_SIDE" default:"4096" min:"64" max:"8192" doc:"largest side at which a photo is looked at, px"`
 }
 
 // Persons finds persons in pictures, best first, in fractions of each picture.

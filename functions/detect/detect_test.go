@@ -59,7 +59,7 @@ func newBench(t *testing.T, actors ...actor) *bench {
 		b.times = append(b.times, float64(i)/5)
 	}
 	b.Function = &Function{
-		Config:  Config{Batch: 8, PersonArea: 416 * 416, FaceArea: 960 * 544, FaceWidth: 20, PhotoPixels: 4096},
+		Config:  Config{Batch: 8, PersonArea: 416 * 416, FaceArea: 960 * 544, FaceWidth: 20, PhotoSide: 4096},
 		Ledger:  ledger.New(b.bucket),
 		Media:   media{b},
 		Reader:  b,

@@ -56,7 +56,7 @@ func (f *Function) Look(photos Photos) function.PlainHandler {
 		if err != nil {
 			return fmt.Errorf("read the photo: %w", err)
 		}
-		photo, err := photos.Open(body, f.PhotoPixels)
+		photo, err := photos.Open(body, f.PhotoSide)
 		if err != nil {
 			return function.Hint(function.Permanent(err), "Send a JPEG, PNG or WebP, as with curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg'.")
 		}

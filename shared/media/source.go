@@ -1,6 +1,7 @@
 package media
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -145,4 +146,17 @@ func (r *reader) wrap(doing string, err error) error {
 		return nil
 	}
 	return fmt.Errorf("%s: %w", doing, err)
+}
+
+// Hold reads a source of at most so many bytes into memory, once, for what goes through it several times; a larger one is
+// returned as it is.
+func Hold(src Source, most int64) (Source, error) {
+	if src.Size() > most {
+		return src, nil
+	}
+	whole := make([]byte, src.Size())
+	if _, err := src.ReadAt(whole, 0); err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("read %d bytes: %w", len(whole), err)
+	}
+	return bytes.NewReader(whole), nil
 }

@@ -2,11 +2,9 @@
 package ffmpeg
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 
 	"vedette.dev/functions/decode"
 	"vedette.dev/shared/ledger"
@@ -21,14 +19,11 @@ type Decoder struct{ Threads int }
 
 // Open opens a segment, which must stay open as long as the clip.
 func (d Decoder) Open(ctx context.Context, s ledger.Source, startUS, endUS int64) (decode.Clip, error) {
-	c := &clip{threads: d.Threads, source: s, span: media.Span{Start: startUS, End: endUS}}
-	if s.Size() <= held {
-		whole := make([]byte, s.Size())
-		if _, err := s.ReadAt(whole, 0); err != nil && !errors.Is(err, io.EOF) {
-			return nil, fmt.Errorf("read the segment: %w", err)
-		}
-		c.source = bytes.NewReader(whole)
+	source, err := media.Hold(s, held)
+	if err != nil {
+		return nil, fmt.Errorf("hold the segment: %w", err)
 	}
+	c := &clip{threads: d.Threads, source: source, span: media.Span{Start: startUS, End: endUS}}
 	info, err := media.Probe(ctx, c.source)
 	if err != nil {
 		return nil, blame(err)

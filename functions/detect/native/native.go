@@ -4,10 +4,8 @@ package native
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"image"
-	"io"
 	"math"
 
 	"vedette.dev/functions/detect"
@@ -27,12 +25,12 @@ type Pictures struct {
 
 // Frames reads staged frames.
 func (p Pictures) Frames(ctx context.Context, s ledger.Source, d findings.Decoded) (detect.Frames, error) {
-	whole := make([]byte, s.Size()) // every byte is needed once, so one request is the cheapest
-	if _, err := s.ReadAt(whole, 0); err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("read staged frames: %w", err)
+	whole, err := media.Hold(s, s.Size()) // every byte is needed once, so one request is the cheapest
+	if err != nil {
+		return nil, fmt.Errorf("hold staged frames: %w", err)
 	}
 	persons, faces := p.ForPersons(d.StagedWidth, d.StagedHeight), p.ForFaces(d.StagedWidth, d.StagedHeight)
-	staged, err := media.OpenStaged(ctx, bytes.NewReader(whole), d.Frames,
+	staged, err := media.OpenStaged(ctx, whole, d.Frames,
 		media.Size{W: persons.PictureW, H: persons.PictureH}, media.Size{W: faces.PictureW, H: faces.PictureH})
 	if err != nil {
 		return nil, err

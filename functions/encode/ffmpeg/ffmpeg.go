@@ -2,12 +2,10 @@
 package ffmpeg
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"image"
-	"io"
 
 	"vedette.dev/functions/encode"
 	"vedette.dev/shared/function"
@@ -29,12 +27,11 @@ type Encoder struct{ Threads int }
 // Encode encodes a segment. What cannot be decoded is a permanent error.
 func (e Encoder) Encode(ctx context.Context, s ledger.Source, o encode.Order) (encode.Video, error) {
 	var source media.Source = s
-	if o.Sound && s.Size() <= held {
-		whole := make([]byte, s.Size())
-		if _, err := s.ReadAt(whole, 0); err != nil && !errors.Is(err, io.EOF) {
-			return encode.Video{}, fmt.Errorf("read the segment: %w", err)
+	if o.Sound {
+		var err error
+		if source, err = media.Hold(s, held); err != nil {
+			return encode.Video{}, fmt.Errorf("hold the segment: %w", err)
 		}
-		source = bytes.NewReader(whole)
 	}
 	width, height := media.EncodedSize(o.ClipWidth, o.ClipHeight, o.Width, o.Height)
 	wanted := 0
