@@ -55,9 +55,9 @@ func (f *Function) Handle(ctx context.Context, e event.Event) error {
 	if e.Type() == events.ProxyEncoded {
 		return f.proxy(ctx, e)
 	}
-	var at events.OfSegment
-	if err := e.DataAs(&at); err != nil {
-		return function.Permanent(fmt.Errorf("data of %s: %w", e.Type(), err))
+	at, err := function.Data[events.OfSegment](e)
+	if err != nil {
+		return err
 	}
 	progress, err := f.Ledger.Progress(ctx, at.Clip, at.Run)
 	if err != nil {

@@ -2,7 +2,6 @@ package assemble
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 
@@ -14,9 +13,9 @@ import (
 
 // proxy joins the segments of a proxy, which encode has made all.
 func (f *Function) proxy(ctx context.Context, e event.Event) error {
-	var d events.Proxied
-	if err := e.DataAs(&d); err != nil {
-		return function.Permanent(fmt.Errorf("data of %s: %w", e.Type(), err))
+	d, err := function.Data[events.Proxied](e)
+	if err != nil {
+		return err
 	}
 	return ledger.Run(ctx, f.Ledger, ledger.Step[findings.Proxied]{
 		Work:  ledger.Work{Clip: d.Clip, Run: d.Run, Segment: ledger.Whole, Step: findings.Proxy},

@@ -92,13 +92,13 @@ type Function struct {
 
 // Handle decodes one segment.
 func (f *Function) Handle(ctx context.Context, e event.Event) error {
-	var d events.Cut
-	if err := e.DataAs(&d); err != nil {
-		return function.Permanent(fmt.Errorf("data of %s: %w", e.Type(), err))
+	d, err := function.Data[events.Cut](e)
+	if err != nil {
+		return err
 	}
 	work := ledger.Work{Clip: d.Clip, Run: d.Run, Segment: d.Segment, Step: findings.Decode}
 	givenUp := func(ctx context.Context, a ledger.Abandonment) error { return f.givenUp(ctx, d.OfSegment, a) }
-	err := ledger.Run(ctx, f.Ledger, ledger.Step[findings.Decoded]{
+	err = ledger.Run(ctx, f.Ledger, ledger.Step[findings.Decoded]{
 		Work:  work,
 		Alone: f.Alone,
 		Make:  func(ctx context.Context) (findings.Decoded, error) { return f.decode(ctx, d.OfSegment) },

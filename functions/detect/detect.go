@@ -94,9 +94,9 @@ type Function struct {
 
 // Handle detects in one segment.
 func (f *Function) Handle(ctx context.Context, e event.Event) error {
-	var d events.Decoded
-	if err := e.DataAs(&d); err != nil {
-		return function.Permanent(fmt.Errorf("data of %s: %w", e.Type(), err))
+	d, err := function.Data[events.Decoded](e)
+	if err != nil {
+		return err
 	}
 	return ledger.Run(ctx, f.Ledger, ledger.Step[findings.Objects]{
 		Work:  ledger.Work{Clip: d.Clip, Run: d.Run, Segment: d.Segment, Step: findings.Detect},

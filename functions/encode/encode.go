@@ -8,7 +8,6 @@ package encode
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"github.com/cloudevents/sdk-go/v2/event"
@@ -77,9 +76,9 @@ func (f *Function) Handle(ctx context.Context, e event.Event) error {
 	if e.Type() == events.ProxyRequested {
 		return f.proxy(ctx, e)
 	}
-	var d events.Tracked
-	if err := e.DataAs(&d); err != nil {
-		return function.Permanent(fmt.Errorf("data of %s: %w", e.Type(), err))
+	d, err := function.Data[events.Tracked](e)
+	if err != nil {
+		return err
 	}
 	if !d.Active {
 		return nil // there is nothing to see

@@ -3,7 +3,6 @@ package encode
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 
@@ -16,9 +15,9 @@ import (
 // proxy encodes one segment of a proxy, whole and with nothing drawn on it, and asks for the next: one segment at a time,
 // so that a long clip for a patient viewer takes no processor from those that are analyzed.
 func (f *Function) proxy(ctx context.Context, e event.Event) error {
-	var d events.Requested
-	if err := e.DataAs(&d); err != nil {
-		return function.Permanent(fmt.Errorf("data of %s: %w", e.Type(), err))
+	d, err := function.Data[events.Requested](e)
+	if err != nil {
+		return err
 	}
 	return ledger.Run(ctx, f.Ledger, ledger.Step[findings.Encoded]{
 		Work:  work(d.OfSegment, findings.Proxy),

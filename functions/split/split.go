@@ -97,15 +97,15 @@ func (f *Function) Handle(ctx context.Context, e event.Event) error {
 	part := 0
 	switch e.Type() {
 	case events.ClipUploaded:
-		var d events.Uploaded
-		if err := e.DataAs(&d); err != nil {
-			return function.Permanent(fmt.Errorf("data of %s: %w", e.Type(), err))
+		d, err := function.Data[events.Uploaded](e)
+		if err != nil {
+			return err
 		}
 		run = d.OfRun
 	case events.PlanContinued:
-		var d events.Continued
-		if err := e.DataAs(&d); err != nil {
-			return function.Permanent(fmt.Errorf("data of %s: %w", e.Type(), err))
+		d, err := function.Data[events.Continued](e)
+		if err != nil {
+			return err
 		}
 		run, part = d.OfRun, d.Part
 	default:

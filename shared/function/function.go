@@ -92,6 +92,15 @@ type HandlerFunc func(ctx context.Context, e event.Event) error
 // Handle calls f.
 func (f HandlerFunc) Handle(ctx context.Context, e event.Event) error { return f(ctx, e) }
 
+// Data reads what an event says. One that does not say it makes no sense, however often it comes: the error is permanent.
+func Data[T any](e event.Event) (T, error) {
+	var d T
+	if err := e.DataAs(&d); err != nil {
+		return d, Permanent(fmt.Errorf("data of %s: %w", e.Type(), err))
+	}
+	return d, nil
+}
+
 // PlainHandler answers a plain HTTP call: it writes the whole answer, or returns an error before it has written any.
 type PlainHandler func(w http.ResponseWriter, r *http.Request) error
 
